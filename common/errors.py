@@ -1,0 +1,250 @@
+"""Every error Facegrid raises on purpose, as one tree; each answers as an RFC 9457 problem with a stable code.
+
+FacegridError                       500 INTERNAL
+├── InvalidRequest                  422 INVALID_REQUEST
+│   ├── MalformedBody               400 MALFORMED_BODY
+│   ├── UnsupportedMediaType        415 UNSUPPORTED_MEDIA_TYPE
+│   ├── BodyTooLarge                413 BODY_TOO_LARGE
+│   ├── InvalidEmbedding            422 INVALID_EMBEDDING
+│   │   ├── WrongDimension          422 WRONG_DIMENSION
+│   │   ├── NotFinite               422 NOT_FINITE
+│   │   └── ZeroVector              422 ZERO_VECTOR
+│   ├── InvalidImage                422 INVALID_IMAGE
+│   │   ├── NotAnImage              422 NOT_AN_IMAGE
+│   │   ├── TruncatedImage          422 TRUNCATED_IMAGE
+│   │   └── ImageTooLarge           422 IMAGE_TOO_LARGE
+│   ├── NoFace                      422 NO_FACE
+│   ├── MultipleFaces               422 MULTIPLE_FACES
+│   ├── StoreRequired               422 STORE_REQUIRED
+│   └── WrongSpace                  422 WRONG_SPACE
+├── Unauthorized                    401 UNAUTHORIZED
+├── NotFound                        404 NOT_FOUND
+│   ├── UnknownStore                404 UNKNOWN_STORE
+│   ├── UnknownFace                 404 UNKNOWN_FACE
+│   └── UnknownShard                404 UNKNOWN_SHARD
+├── MethodNotAllowed                405 METHOD_NOT_ALLOWED
+├── Conflict                        409 CONFLICT
+│   ├── VersionConflict             409 VERSION_CONFLICT
+│   ├── FaceChanged                 409 FACE_CHANGED
+│   ├── FaceExists                  409 FACE_EXISTS
+│   └── StoreNotEmpty               409 STORE_NOT_EMPTY
+└── Unavailable                     503 UNAVAILABLE
+    ├── TruthUnavailable            503 TRUTH_UNAVAILABLE
+    ├── EncoderBusy                 503 ENCODER_BUSY
+    ├── EncoderWorkerDied           503 ENCODER_WORKER_DIED
+    ├── EncoderMissing              503 ENCODER_MISSING
+    ├── NoLiveShard                 503 NO_LIVE_SHARD
+    ├── NothingSearched             503 NOTHING_SEARCHED
+    ├── Inconclusive                503 INCONCLUSIVE
+    ├── DeadlineExceeded            504 DEADLINE_EXCEEDED
+    └── ShardFault                  503 SHARD_FAULT
+        ├── ShardUnreachable        503 SHARD_UNREACHABLE
+        ├── ShardTimeout            503 SHARD_TIMEOUT
+        ├── ShardRejected           503 SHARD_REJECTED
+        └── ShardGarbage            503 SHARD_GARBAGE
+
+`replica_may_help` tells the read path whether a sibling replica may do better; everything under `Unavailable`
+may be retried by the client, and says after how many seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FacegridError(Exception):
+    """Base of the tree. `detail` is one sentence for people; `field` and `limit` name what was wrong with the input."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+    title: ClassVar[str] = "Internal error"
+    replica_may_help: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, field: str | None = None, limit: Any = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.limit = limit
+        self.extra = extra
+
+    def problem(self) -> dict[str, Any]:
+        """The RFC 9457 body: type, title, status, detail, code, and `field`, `limit` and more where they apply."""
+        body: dict[str, Any] = {
+            "type": f"urn:facegrid:problem:{self.code.lower().replace('_', '-')}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.field is not None:
+            body["field"] = self.field
+        if self.limit is not None:
+            body["limit"] = self.limit
+        return body | self.extra
+
+
+class InvalidRequest(FacegridError):
+    status, code, title = 422, "INVALID_REQUEST", "The request is not valid"
+
+
+class MalformedBody(InvalidRequest):
+    status, code, title = 400, "MALFORMED_BODY", "The body could not be read"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "This content type is not accepted here"
+
+
+class BodyTooLarge(InvalidRequest):
+    status, code, title = 413, "BODY_TOO_LARGE", "The body is too large"
+
+
+class InvalidEmbedding(InvalidRequest):
+    code, title = "INVALID_EMBEDDING", "The embedding is not valid"
+
+
+class WrongDimension(InvalidEmbedding):
+    code, title = "WRONG_DIMENSION", "The embedding has the wrong length"
+
+
+class NotFinite(InvalidEmbedding):
+    code, title = "NOT_FINITE", "The embedding holds NaN or infinity"
+
+
+class ZeroVector(InvalidEmbedding):
+    code, title = "ZERO_VECTOR", "The embedding has no direction"
+
+
+class InvalidImage(InvalidRequest):
+    code, title = "INVALID_IMAGE", "The photo could not be read"
+
+
+class NotAnImage(InvalidImage):
+    code, title = "NOT_AN_IMAGE", "The upload is not a photo"
+
+
+class TruncatedImage(InvalidImage):
+    code, title = "TRUNCATED_IMAGE", "The photo is cut off"
+
+
+class ImageTooLarge(InvalidImage):
+    code, title = "IMAGE_TOO_LARGE", "The photo is too large"
+
+
+class NoFace(InvalidRequest):
+    code, title = "NO_FACE", "No face was found in the photo"
+
+
+class MultipleFaces(InvalidRequest):
+    code, title = "MULTIPLE_FACES", "The photo shows more than one face"
+
+
+class StoreRequired(InvalidRequest):
+    code, title = "STORE_REQUIRED", "A store has to be named"
+
+
+class WrongSpace(InvalidRequest):
+    code, title = "WRONG_SPACE", "The embedding belongs to another space"
+
+
+class Unauthorized(FacegridError):
+    status, code, title = 401, "UNAUTHORIZED", "An API key is needed"
+
+
+class NotFound(FacegridError):
+    status, code, title = 404, "NOT_FOUND", "There is nothing here"
+
+
+class UnknownStore(NotFound):
+    code, title = "UNKNOWN_STORE", "The store does not exist"
+
+
+class UnknownFace(NotFound):
+    code, title = "UNKNOWN_FACE", "The face does not exist"
+
+
+class UnknownShard(NotFound):
+    code, title = "UNKNOWN_SHARD", "The shard does not exist"
+
+
+class MethodNotAllowed(FacegridError):
+    status, code, title = 405, "METHOD_NOT_ALLOWED", "The method is not allowed here"
+
+
+class Conflict(FacegridError):
+    status, code, title = 409, "CONFLICT", "The request conflicts with what is stored"
+
+
+class VersionConflict(Conflict):
+    code, title = "VERSION_CONFLICT", "The store has changed since the expected version"
+
+
+class FaceChanged(Conflict):
+    code, title = "FACE_CHANGED", "The face was changed by somebody else meanwhile"
+
+
+class FaceExists(Conflict):
+    code, title = "FACE_EXISTS", "The face exists already"
+
+
+class StoreNotEmpty(Conflict):
+    code, title = "STORE_NOT_EMPTY", "The store still holds faces"
+
+
+class Unavailable(FacegridError):
+    status, code, title, retry_after_s = 503, "UNAVAILABLE", "Not available now", 1
+
+
+class TruthUnavailable(Unavailable):
+    code, title = "TRUTH_UNAVAILABLE", "Redis cannot be reached; nothing was changed"
+
+
+class EncoderBusy(Unavailable):
+    code, title = "ENCODER_BUSY", "Too many photos are waiting to be encoded"
+
+
+class EncoderWorkerDied(Unavailable):
+    code, title = "ENCODER_WORKER_DIED", "The encoder process died while it worked on the photo"
+
+
+class EncoderMissing(Unavailable):
+    code, title, retry_after_s = "ENCODER_MISSING", "The face encoder cannot be loaded", 60
+
+
+class NoLiveShard(Unavailable):
+    code, title = "NO_LIVE_SHARD", "No shard is alive"
+
+
+class NothingSearched(Unavailable):
+    code, title = "NOTHING_SEARCHED", "No shard answered the search"
+
+
+class Inconclusive(Unavailable):
+    code, title = "INCONCLUSIVE", "The search could not cover every store"
+
+
+class DeadlineExceeded(Unavailable):
+    status, code, title = 504, "DEADLINE_EXCEEDED", "The request ran out of time"
+
+
+class ShardFault(Unavailable):
+    """A call from the gateway to one replica failed; the subclasses say how."""
+
+    code, title, replica_may_help = "SHARD_FAULT", "A shard replica failed", True
+
+
+class ShardUnreachable(ShardFault):
+    code, title = "SHARD_UNREACHABLE", "A shard replica cannot be reached"
+
+
+class ShardTimeout(ShardFault):
+    code, title = "SHARD_TIMEOUT", "A shard replica did not answer in time"
+
+
+class ShardRejected(ShardFault):
+    code, title, replica_may_help = "SHARD_REJECTED", "A shard replica refused the call", False
+
+
+class ShardGarbage(ShardFault):
+    code, title = "SHARD_GARBAGE", "A shard replica answered something unreadable"

@@ -1,0 +1,122 @@
+"""Every setting, read once at start from `FACEGRID_*`. README's table lists them; a test compares the two.
+
+Nothing else reads the environment (tests/rules enforces it). A process that would listen beyond loopback without a
+key refuses to start: faces are biometric data, and an open port is how they leak.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.errors import FacegridError
+
+
+class UnsafeBinding(FacegridError):
+    code, title = "UNSAFE_BINDING", "Refusing to listen beyond this machine without a key"
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and loopback addresses; any other name counts as reachable from outside."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FACEGRID_", frozen=True, extra="ignore")
+
+
+class RedisSettings(Settings):
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Where the truth is kept.")
+    redis_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one answer of Redis.")
+
+
+class ShardSettings(RedisSettings):
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8100, ge=1, le=65535, description="Port to listen on; the gateway's default is 8000.")
+    shard: str = Field("s1", description="Name of the shard that this process serves.")
+    replica: str = Field("a", description="Name of this replica within its shard.")
+    advertise_url: str = Field(
+        "", description="URL under which the gateways reach this shard; empty: from host and port."
+    )
+    cluster_key: str = Field("", description="Secret between gateways and shards; required beyond loopback.")
+    heartbeat_s: float = Field(1.0, gt=0, le=60, description="Seconds between two heartbeats.")
+    heartbeat_ttl_s: float = Field(
+        5.0, gt=0, le=600, description="A replica silent for so long is no longer listed."
+    )
+    search_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Searches run at once; default: the cores.",
+    )
+    wire_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of one call from a gateway.")
+
+    @property
+    def url(self) -> str:
+        return self.advertise_url or f"http://{self.host}:{self.port}"
+
+    @model_validator(mode="after")
+    def _key_beyond_loopback(self) -> ShardSettings:
+        if not is_loopback(self.host) and not self.cluster_key:
+            raise UnsafeBinding(
+                "Set FACEGRID_CLUSTER_KEY before listening on " + self.host + ".", field="cluster_key"
+            )
+        return self
+
+
+class EncoderSettings(Settings):
+    encoder_workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Encoder processes; default: the cores.",
+    )
+    encoder_queue: int = Field(
+        64, ge=1, le=10_000, description="Photos that may wait for an encoder; one more gets 503."
+    )
+    encoder_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="An encoder busy for longer with one photo is replaced."
+    )
+    photo_bytes: int = Field(10_000_000, ge=1_000, description="Largest photo, in bytes.")
+    photo_pixels: int = Field(50_000_000, ge=10_000, description="Largest photo, in pixels, after decoding.")
+    photo_faces: int = Field(64, ge=1, le=1000, description="Faces encoded in one photo, the largest first.")
+
+
+class GatewaySettings(RedisSettings, EncoderSettings):
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on; a shard's default is 8100.")
+    api_keys: str = Field("", description="Comma-separated keys that clients send; required beyond loopback.")
+    cluster_key: str = Field("", description="Secret between gateways and shards; required beyond loopback.")
+    deadline_s: float = Field(
+        10.0, gt=0, le=300, description="Longest time for one request, its photos included."
+    )
+    shard_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one call to a shard.")
+    view_refresh_s: float = Field(
+        0.5, gt=0, le=60, description="Seconds between two looks at the map and the heartbeats."
+    )
+    body_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of a request.")
+    target_fpir: float = Field(
+        0.01, gt=0, lt=1, description="Accepted chance that a stranger matches anyone."
+    )
+    verify_fmr: float = Field(
+        0.001, gt=0, lt=1, description="Accepted chance that two strangers verify as one person."
+    )
+    feed_length: int = Field(100_000, ge=100, description="Entries kept in a store's feed.")
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(key.strip() for key in self.api_keys.split(",") if key.strip())
+
+    @model_validator(mode="after")
+    def _key_beyond_loopback(self) -> GatewaySettings:
+        if not is_loopback(self.host) and not self.keys:
+            raise UnsafeBinding(
+                "Set FACEGRID_API_KEYS before listening on " + self.host + ".", field="api_keys"
+            )
+        return self

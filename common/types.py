@@ -1,0 +1,68 @@
+"""The words of the system (one name for one thing) as plain types without behaviour of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+"""float32, C-contiguous, (n, d), rows of unit length unless a docstring says otherwise."""
+
+DLIB_SPACE = "dlib-resnet-v1"
+SPACE_DIMENSION = {DLIB_SPACE: 128}
+"""Embedding space → d. Rows and probes of different spaces never meet."""
+
+
+class Kind(StrEnum):
+    VISITOR = "visitor"
+    MEMBER = "member"
+    STAFF = "staff"
+
+
+class Scope(StrEnum):
+    STORE = "store"
+    GROUP = "group"
+    AUTO = "auto"
+
+
+class Verdict(StrEnum):
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Wait(StrEnum):
+    """How long a write's caller waits: until Redis has it on disk, or until the next search sees it too."""
+
+    COMMITTED = "committed"
+    VISIBLE = "visible"
+
+
+class ReplicaState(StrEnum):
+    """Starts `loading`; `ready` once every store the map gives it is loaded; a new or moved store does not undo that.
+
+    loading ──► ready
+    """
+
+    LOADING = "loading"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    store: str
+    face_id: str
+    score: float
+    """Cosine of probe and gallery row, -1 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """How far one replica has one store in memory: the feed version it has applied, and its number of rows."""
+
+    version: int
+    rows: int

@@ -1,0 +1,63 @@
+"""Embeddings as arrays: checked where they enter, of unit length ever after.
+
+score = cosine = inner product of unit vectors; distance = sqrt(2 - 2 * score), the Euclidean distance between them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import NotFinite, WrongDimension, ZeroVector
+from common.types import Vectors
+
+MIN_NORM = 1e-6
+
+
+def unit_rows(vectors: npt.ArrayLike, dimension: int, field: str = "embeddings") -> Vectors:
+    """Scale each row of (n, d) numbers to unit length, as float32.
+
+    Raises WrongDimension, NotFinite or ZeroVector naming `field` and the row; a row too long for float32 is NotFinite.
+    """
+    with np.errstate(over="ignore"):
+        wide = np.asarray(vectors, dtype=np.float64)
+    if wide.ndim != 2 or wide.shape[1] != dimension:
+        length = wide.shape[-1] if wide.ndim else 0
+        raise WrongDimension(
+            f"{field}: each embedding needs {dimension} numbers, not {length}.", field=field, limit=dimension
+        )
+    finite = np.isfinite(wide.astype(np.float32)).all(axis=1)
+    if not finite.all():
+        raise NotFinite(f"{field}[{int(np.argmin(finite))}] holds NaN or infinity.", field=field)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    if (norms < MIN_NORM).any():
+        raise ZeroVector(f"{field}[{int(np.argmin(norms))}] is the zero vector.", field=field, limit=MIN_NORM)
+    return np.ascontiguousarray(wide / norms, dtype=np.float32)
+
+
+def unit_rows_from_bytes(raw: bytes, dimension: int, field: str = "body") -> Vectors:
+    """Read little-endian float32 bytes as (n, dimension) unit rows; raises like `unit_rows`."""
+    if not raw or len(raw) % (4 * dimension):
+        raise WrongDimension(
+            f"{field}: {len(raw)} bytes are no whole number of {dimension} float32 ({4 * dimension} bytes).",
+            field=field,
+            limit=dimension,
+        )
+    return unit_rows(np.frombuffer(raw, dtype="<f4").reshape(-1, dimension), dimension, field)
+
+
+def mean_row(templates: Vectors) -> Vectors:
+    """The gallery row of a face: the unit-length mean of its (n, d) templates, as (d,).
+
+    Raises ZeroVector where the templates cancel out (opposite vectors), for which no mean direction exists.
+    """
+    mean = templates.astype(np.float64).mean(axis=0, keepdims=True)
+    row: Vectors = unit_rows(mean, templates.shape[1], "mean of the embeddings")[0]
+    return row
+
+
+def distance(score: float) -> float:
+    """Euclidean distance of two unit vectors whose cosine is `score`."""
+    return math.sqrt(max(0.0, 2.0 - 2.0 * score))
