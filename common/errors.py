@@ -1,6 +1,7 @@
 """Every error Facegrid raises on purpose, as one tree; each answers as an RFC 9457 problem with a stable code.
 
 FacegridError                       500 INTERNAL
+├── UnsafeBinding                   500 UNSAFE_BINDING
 ├── InvalidRequest                  422 INVALID_REQUEST
 │   ├── MalformedBody               400 MALFORMED_BODY
 │   ├── UnsupportedMediaType        415 UNSUPPORTED_MEDIA_TYPE
@@ -82,6 +83,12 @@ class FacegridError(Exception):
         if self.limit is not None:
             body["limit"] = self.limit
         return body | self.extra
+
+
+class UnsafeBinding(FacegridError):
+    """Raised at start, never answered."""
+
+    code, title = "UNSAFE_BINDING", "Refusing to listen beyond this machine without a key"
 
 
 class InvalidRequest(FacegridError):

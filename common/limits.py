@@ -43,6 +43,4 @@ def check_labels(labels: dict[str, str]) -> dict[str, str]:
 def check_range(field: str, value: float, low: float, high: float) -> None:
     """Raise InvalidRequest unless low <= value <= high (NaN fails)."""
     if not low <= value <= high:
-        raise InvalidRequest(
-            f"{field} must be from {low} to {high}, not {value}.", field=field, limit=[low, high]
-        )
+        raise InvalidRequest(f"{field} must be from {low} to {high}, not {value}.", field=field, limit=[low, high])

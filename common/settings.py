@@ -12,11 +12,7 @@ import os
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common.errors import FacegridError
-
-
-class UnsafeBinding(FacegridError):
-    code, title = "UNSAFE_BINDING", "Refusing to listen beyond this machine without a key"
+from common.errors import UnsafeBinding
 
 
 def is_loopback(host: str) -> bool:
@@ -46,9 +42,7 @@ class ShardSettings(RedisSettings):
     )
     cluster_key: str = Field("", description="Secret between gateways and shards; required beyond loopback.")
     heartbeat_s: float = Field(1.0, gt=0, le=60, description="Seconds between two heartbeats.")
-    heartbeat_ttl_s: float = Field(
-        5.0, gt=0, le=600, description="A replica silent for so long is no longer listed."
-    )
+    heartbeat_ttl_s: float = Field(5.0, gt=0, le=600, description="A replica silent for so long is no longer listed.")
     search_threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
@@ -64,9 +58,7 @@ class ShardSettings(RedisSettings):
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> ShardSettings:
         if not is_loopback(self.host) and not self.cluster_key:
-            raise UnsafeBinding(
-                "Set FACEGRID_CLUSTER_KEY before listening on " + self.host + ".", field="cluster_key"
-            )
+            raise UnsafeBinding("Set FACEGRID_CLUSTER_KEY before listening on " + self.host + ".", field="cluster_key")
         return self
 
 
@@ -93,20 +85,14 @@ class GatewaySettings(RedisSettings, EncoderSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on; a shard's default is 8100.")
     api_keys: str = Field("", description="Comma-separated keys that clients send; required beyond loopback.")
     cluster_key: str = Field("", description="Secret between gateways and shards; required beyond loopback.")
-    deadline_s: float = Field(
-        10.0, gt=0, le=300, description="Longest time for one request, its photos included."
-    )
+    deadline_s: float = Field(10.0, gt=0, le=300, description="Longest time for one request, its photos included.")
     shard_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one call to a shard.")
     view_refresh_s: float = Field(
         0.5, gt=0, le=60, description="Seconds between two looks at the map and the heartbeats."
     )
     body_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of a request.")
-    target_fpir: float = Field(
-        0.01, gt=0, lt=1, description="Accepted chance that a stranger matches anyone."
-    )
-    verify_fmr: float = Field(
-        0.001, gt=0, lt=1, description="Accepted chance that two strangers verify as one person."
-    )
+    target_fpir: float = Field(0.01, gt=0, lt=1, description="Accepted chance that a stranger matches anyone.")
+    verify_fmr: float = Field(0.001, gt=0, lt=1, description="Accepted chance that two strangers verify as one person.")
     feed_length: int = Field(100_000, ge=100, description="Entries kept in a store's feed.")
 
     @property
@@ -116,7 +102,5 @@ class GatewaySettings(RedisSettings, EncoderSettings):
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> GatewaySettings:
         if not is_loopback(self.host) and not self.keys:
-            raise UnsafeBinding(
-                "Set FACEGRID_API_KEYS before listening on " + self.host + ".", field="api_keys"
-            )
+            raise UnsafeBinding("Set FACEGRID_API_KEYS before listening on " + self.host + ".", field="api_keys")
         return self
