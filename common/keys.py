@@ -1,4 +1,4 @@
-"""The names of the Redis keys. `{…}` is the hash tag: everything of one store, and both keys of the map, share a slot."""
+"""The names of the Redis keys. `{…}` is the hash tag: all of one store, and both keys of the map, share a slot."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ MAX_PAGE = 1000
 
 
 def check_name(field: str, value: str) -> str:
-    """Return `value` if it is an allowed store name, face id, group, shard or label key; raise InvalidRequest otherwise."""
+    """Return `value` if it is an allowed store name, face id, group, shard or label key, else raise InvalidRequest."""
     if NAME.fullmatch(value) is None:
         raise InvalidRequest(f"{field} must be {NAME_RULE}.", field=field, limit=NAME.pattern)
     return value

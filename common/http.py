@@ -1,0 +1,144 @@
+"""What both services do alike at the HTTP edge: problem bodies (RFC 9457), the size limit, the key check.
+
+The two middlewares are plain ASGI: they act before a body is read, so an oversized or unauthorised request costs no
+memory and no parsing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.errors import (
+    BodyTooLarge,
+    FacegridError,
+    InvalidRequest,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+)
+
+PROBLEM = "application/problem+json"
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+
+log = logging.getLogger("facegrid.http")
+
+
+def problem_response(error: FacegridError) -> JSONResponse:
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error.problem(), status_code=error.status, headers=headers, media_type=PROBLEM)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make every error leave the app as a problem body; what was not foreseen is logged and says nothing of itself."""
+
+    async def foreseen(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, FacegridError)  # noqa: S101  # narrows the handler's declared type
+        return problem_response(error)
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return problem_response(_from_validation(error))
+
+    async def by_framework(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return problem_response(_from_framework(error))
+
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem_response(FacegridError("Something unforeseen went wrong; the server's log has the details."))
+
+    app.add_exception_handler(FacegridError, foreseen)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, by_framework)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _from_validation(error: RequestValidationError) -> FacegridError:
+    first: dict[str, Any] = dict(error.errors()[0])
+    if first["type"] == "json_invalid":
+        return MalformedBody(f"The body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.", field="body")
+    field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    limits = {key: value for key, value in first.get("ctx", {}).items() if isinstance(value, int | float | str)}
+    return InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=next(iter(limits.values()), None))
+
+
+def _from_framework(error: HTTPException) -> FacegridError:
+    if error.status_code == 404:
+        return NotFound("There is no such path; /docs lists them all.")
+    if error.status_code == 405:
+        return MethodNotAllowed("This path does not take that method; /docs lists them all.")
+    if error.status_code == 400:
+        return MalformedBody(f"{error.detail}", field="body")
+    return InvalidRequest(f"{error.detail}")
+
+
+class BodyLimit:
+    """Refuses a body over `limit` bytes: by its Content-Length at once, or while it streams in."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        error = BodyTooLarge(f"The body may have at most {self._limit} bytes.", field="body", limit=self._limit)
+        if not declared.isdigit() or int(declared) > self._limit:
+            await problem_response(error)(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise error
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class KeyCheck:
+    """Lets a request through only with one of the keys, as `Authorization: Bearer` or `X-API-Key`.
+
+    No keys: everyone on this machine may (settings refuse to listen any wider then). Keys are compared as SHA-256 in
+    constant time.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Iterable[str], open_paths: Iterable[str] = OPEN_PATHS) -> None:
+        self._app = app
+        self._digests = [_digest(key.encode()) for key in keys]
+        self._open = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._digests or scope["path"] in self._open or self._allowed(scope):
+            await self._app(scope, receive, send)
+            return
+        error = Unauthorized("Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'.", field="authorization")
+        await problem_response(error)(scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        sent = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+        digest = _digest(sent)
+        return any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419  # constant time
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

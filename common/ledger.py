@@ -1,0 +1,148 @@
+"""The truth about faces: the only code that reads or writes a store's faces in Redis.
+
+Commit is one Lua script on one cluster slot (`commit.lua`): it compares, writes the records and appends one feed entry
+a changed face, `n-0` for version n, without gaps. Load notes the feed's last version, scans the hash, and leaves the
+rest to following: entries name *which* face changed, so applying one twice, or late, ends in the same state.
+
+Rejected: locks (two round trips and a timeout to get wrong), and biometric data in the feed (a stream keeps history,
+an erased face must not).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from common import keys
+from common.errors import FaceChanged, UnknownStore, VersionConflict
+from common.records import FaceRecord
+from common.truth import truth
+
+ANY = b"*"
+ABSENT = b""
+LOAD_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One face to write, and the record it must replace: ANY, ABSENT, or the record's bytes as they were read."""
+
+    face_id: str
+    record: bytes
+    templates: bytes
+    replaces: bytes = ANY
+    thumbnail: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    version: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFace:
+    """A face as it stands in Redis; `raw` is the record's bytes, for `Put.replaces`."""
+
+    raw: bytes
+    record: FaceRecord
+    templates: bytes
+
+
+class Ledger:
+    def __init__(self, redis: Redis, feed_length: int = 100_000) -> None:
+        self._redis = redis
+        self._feed_length = feed_length
+        self._commit = redis.register_script((Path(__file__).parent / "commit.lua").read_text())
+
+    async def commit(
+        self,
+        store: str,
+        incarnation: str,
+        *,
+        puts: Sequence[Put] = (),
+        deletes: Sequence[str] = (),
+        expected_version: int | None = None,
+    ) -> Committed:
+        """Write all of it or nothing; returns once it is on disk (append-only file, fsync always).
+
+        Raises VersionConflict if the store is not at `expected_version`, FaceChanged if a put's face is not the one
+        it replaces, UnknownStore if the store (or this incarnation of it) is gone, TruthUnavailable.
+        """
+        arguments: list[Any] = [incarnation, "" if expected_version is None else expected_version, self._feed_length]
+        arguments.append(len(puts))
+        for put in puts:
+            arguments += [put.face_id, _fingerprint(put.replaces), put.record, put.templates, put.thumbnail]
+        with truth(outcome="unknown"):
+            status, version, deleted = await self._commit(
+                keys=[keys.incarnation(store), *keys.of_store(store)], args=[*arguments, *deletes]
+            )
+        match status:
+            case b"OK":
+                return Committed(version, deleted)
+            case b"VERSION":
+                raise VersionConflict(
+                    f"Store {store} is at version {version}, not {expected_version}.", field="expected_version"
+                )
+            case b"FACE":
+                raise FaceChanged("The face was written by another request meanwhile.", field="face_id")
+            case _:
+                raise UnknownStore(f"Store {store} does not exist any more.", field="store")
+
+    async def version(self, store: str) -> int:
+        """The store's last version; 0 before its first commit."""
+        with truth():
+            return _last_version(await self._redis.xrevrange(keys.feed(store), count=1))
+
+    async def face(self, store: str, face_id: str) -> StoredFace | None:
+        with truth():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hget(keys.faces(store), face_id)
+            pipe.hget(keys.templates(store), face_id)
+            raw, templates = await pipe.execute()
+        return None if raw is None else StoredFace(raw, FaceRecord.unpack(raw), templates or b"")
+
+    async def thumbnail(self, store: str, face_id: str) -> bytes | None:
+        with truth():
+            jpeg: Any = await self._redis.hget(keys.thumbnails(store), face_id)
+        return bytes(jpeg) if jpeg is not None else None
+
+    async def count(self, store: str) -> int:
+        with truth():
+            return int(await self._redis.hlen(keys.faces(store)))
+
+    async def page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, FaceRecord]]:
+        """About `limit` faces from `cursor` (0: the start) and the next cursor (0: the end). Every face that is there
+        throughout appears; one may appear twice (Redis HSCAN)."""
+        with truth():
+            following: int
+            found: Any
+            following, found = await self._redis.hscan(keys.faces(store), cursor=cursor, count=limit)
+        return following, {face_id.decode(): FaceRecord.unpack(raw) for face_id, raw in found.items()}
+
+    async def load(self, store: str) -> AsyncIterator[list[tuple[str, FaceRecord]]]:
+        """Every face of the store, in batches. Note `version` first and follow from there."""
+        cursor = -1
+        while cursor != 0:
+            cursor, batch = await self.page(store, max(cursor, 0), LOAD_BATCH)
+            yield list(batch.items())
+
+    async def records(self, store: str, face_ids: Sequence[str]) -> list[FaceRecord | None]:
+        """The faces named, as they are now; None for one that is gone."""
+        with truth():
+            found: Any = await self._redis.hmget(keys.faces(store), list(face_ids))
+        return [None if raw is None else FaceRecord.unpack(raw) for raw in found]
+
+
+def _fingerprint(replaces: bytes) -> bytes | str:
+    # SHA-1 because it is what Redis's Lua offers; it detects change here, it protects nothing.
+    return replaces if replaces in (ANY, ABSENT) else hashlib.sha1(replaces, usedforsecurity=False).hexdigest()
+
+
+def _last_version(entries: Any) -> int:
+    return int(entries[0][0].split(b"-")[0]) if entries else 0

@@ -1,0 +1,61 @@
+"""How one face is written in Redis: MessagePack, with the gallery row and the templates as raw little-endian float32.
+
+The record holds all that a replica needs (the row); the templates sit in their own hash, read only when one is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import ormsgpack
+
+from common.types import Kind, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    row: Vectors
+    """(d,) unit-length mean of the templates"""
+    space: str
+    kind: Kind
+    created: float
+    """Unix seconds, as `updated`"""
+    updated: float
+    templates: int
+    labels: dict[str, str] = field(default_factory=dict)
+    member_id: str | None = None
+    thumbnail: bool = False
+    """whether an aligned thumbnail is kept"""
+
+    def pack(self) -> bytes:
+        return ormsgpack.packb(
+            {
+                "row": pack_vectors(self.row),
+                "space": self.space,
+                "kind": self.kind.value,
+                "created": self.created,
+                "updated": self.updated,
+                "templates": self.templates,
+                "labels": self.labels,
+                "member_id": self.member_id,
+                "thumbnail": self.thumbnail,
+            }
+        )
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> FaceRecord:
+        """Raises KeyError, TypeError or ValueError on bytes that `pack` did not make."""
+        fields = ormsgpack.unpackb(raw)
+        fields["row"] = np.frombuffer(fields["row"], dtype="<f4")
+        fields["kind"] = Kind(fields["kind"])
+        return cls(**fields)
+
+
+def pack_vectors(vectors: Vectors) -> bytes:
+    return vectors.astype("<f4", copy=False).tobytes()
+
+
+def unpack_vectors(raw: bytes, dimension: int) -> Vectors:
+    """(n, dimension) read-only float32; raises ValueError where the length is no whole number of rows."""
+    return np.frombuffer(raw, dtype="<f4").reshape(-1, dimension)
