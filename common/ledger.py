@@ -99,6 +99,15 @@ class Ledger:
         with truth():
             return _last_version(await self._redis.xrevrange(keys.feed(store), count=1))
 
+    async def versions(self, stores: Sequence[str]) -> dict[str, int]:
+        """Each store's last version, read in one round trip."""
+        with truth():
+            pipe = self._redis.pipeline(transaction=False)
+            for store in stores:
+                pipe.xrevrange(keys.feed(store), count=1)
+            answers = await pipe.execute()
+        return {store: _last_version(entries) for store, entries in zip(stores, answers, strict=True)}
+
     async def face(self, store: str, face_id: str) -> StoredFace | None:
         with truth():
             pipe = self._redis.pipeline(transaction=True)

@@ -65,9 +65,9 @@ class ShardSettings(RedisSettings):
 class EncoderSettings(Settings):
     encoder_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
-        ge=1,
+        ge=0,
         le=256,
-        description="Encoder processes; default: the cores.",
+        description="Encoder processes; default: the cores; 0: embeddings only.",
     )
     encoder_queue: int = Field(
         64, ge=1, le=10_000, description="Photos that may wait for an encoder; one more gets 503."
@@ -76,7 +76,9 @@ class EncoderSettings(Settings):
         30.0, gt=0, le=600, description="An encoder busy for longer with one photo is replaced."
     )
     photo_bytes: int = Field(10_000_000, ge=1_000, description="Largest photo, in bytes.")
-    photo_pixels: int = Field(50_000_000, ge=10_000, description="Largest photo, in pixels, after decoding.")
+    photo_pixels: int = Field(
+        50_000_000, ge=10_000, le=150_000_000, description="Largest photo, in pixels, after decoding."
+    )
     photo_faces: int = Field(64, ge=1, le=1000, description="Faces encoded in one photo, the largest first.")
 
 

@@ -21,14 +21,14 @@ def unit_rows(vectors: npt.ArrayLike, dimension: int, field: str = "embeddings")
 
     Raises WrongDimension, NotFinite or ZeroVector naming `field` and the row; a row too long for float32 is NotFinite.
     """
-    with np.errstate(over="ignore"):
-        wide = np.asarray(vectors, dtype=np.float64)
+    wide = np.asarray(vectors, dtype=np.float64)
     if wide.ndim != 2 or wide.shape[1] != dimension:
         length = wide.shape[-1] if wide.ndim else 0
         raise WrongDimension(
             f"{field}: each embedding needs {dimension} numbers, not {length}.", field=field, limit=dimension
         )
-    finite = np.isfinite(wide.astype(np.float32)).all(axis=1)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(wide.astype(np.float32)).all(axis=1)
     if not finite.all():
         raise NotFinite(f"{field}[{int(np.argmin(finite))}] holds NaN or infinity.", field=field)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)

@@ -63,7 +63,7 @@ def unpack_call(raw: bytes) -> SearchCall:
         return SearchCall(_text(body["space"]), queries, int(body["remaining_ms"]))
     except FacegridError:
         raise
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise MalformedBody(f"Not a search call: {type(error).__name__}: {error}.", field="body") from error
 
 
@@ -101,7 +101,7 @@ def unpack_reply(raw: bytes, call: SearchCall) -> tuple[QueryReply, ...]:
     try:
         items = ormsgpack.unpackb(raw)
         return tuple(_query_reply(item, query) for item, query in zip(items, call.queries, strict=True))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ShardGarbage(f"A shard's answer is unreadable: {type(error).__name__}: {error}.") from error
 
 
@@ -143,7 +143,7 @@ def unpack_await(raw: bytes) -> AwaitCall:
     try:
         body = ormsgpack.unpackb(raw)
         return AwaitCall(_text(body["store"]), int(body["version"]), int(body["remaining_ms"]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise MalformedBody(f"Not an await call: {type(error).__name__}: {error}.", field="body") from error
 
 
@@ -155,7 +155,7 @@ def unpack_version(raw: bytes) -> int:
     """Raises ShardGarbage if it is no version."""
     try:
         return int(ormsgpack.unpackb(raw))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ShardGarbage("A shard's answer is no version.") from error
 
 

@@ -1,0 +1,6 @@
+"""Photos to face boxes and unit-length embeddings, in processes of their own."""
+
+from gateway.encoder.pool import EncoderPool
+from gateway.encoder.types import Box, EncodedFace, EncodedPhoto
+
+__all__ = ["Box", "EncodedFace", "EncodedPhoto", "EncoderPool"]

@@ -82,9 +82,7 @@ async def test_an_erased_face_leaves_no_biometric_data_behind(redis: Redis, stor
         assert await redis.hlen(key) == 0
 
 
-async def test_a_deleted_store_accepts_no_commit_even_when_created_again(
-    redis: Redis, store: StoreConfig
-) -> None:
+async def test_a_deleted_store_accepts_no_commit_even_when_created_again(redis: Redis, store: StoreConfig) -> None:
     ledger, stores = Ledger(redis), ClusterMap(redis)
     await stores.delete(store)
     with pytest.raises(UnknownStore):

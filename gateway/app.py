@@ -1,0 +1,91 @@
+"""The gateway as an ASGI app: stateless, so run as many as you like.
+
+`create_app(settings, redis, transport)` takes everything it talks to as arguments; tests hand it the transport to real
+shard apps in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+import httpx
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.formparsers import MultiPartParser
+
+from common.cluster_map import ClusterMap
+from common.errors import TruthUnavailable
+from common.http import BodyLimit, KeyCheck, install_problems
+from common.ledger import Ledger
+from common.settings import GatewaySettings
+from common.tasks import end
+from gateway.catalogue import Catalogue
+from gateway.encoder import EncoderPool
+from gateway.enrol import Enroller
+from gateway.identify import Identifier
+from gateway.replica_set import ReplicaSet
+from gateway.router import Router
+from gateway.routes import faces, health, search, stores, verify
+from gateway.services import Services
+from gateway.shard_client import ShardClient
+from gateway.view import ClusterView
+
+DESCRIPTION = """Face search for retail chains: members, returning visitors and strangers, across the stores of a chain.
+
+Enrol faces in a **store**; identify a photo at a store: its own gallery first, the other stores of its group on a miss.
+A verdict is `match`, `no_match` or `inconclusive`; `no_match` is said only when every store in scope was searched.
+Errors are RFC 9457 problem bodies with a stable `code`."""
+
+
+def create_app(settings: GatewaySettings, redis: Redis, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+    """The app; its lifespan starts the encoders and the view, so enter it before the first request."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            app.state.services = await _start(settings, redis, transport, stack)
+            yield
+
+    # Photos stay in memory: the multipart parser must not spool biometric data to a temporary file.
+    MultiPartParser.spool_max_size = settings.body_bytes
+    app = FastAPI(
+        title="Facegrid", version=version("facegrid"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    install_problems(app)
+    for routes in (health, stores, faces, search, verify):
+        app.include_router(routes.router)
+    app.add_middleware(BodyLimit, limit=settings.body_bytes)
+    app.add_middleware(KeyCheck, keys=settings.keys)
+    return app
+
+
+async def _start(
+    settings: GatewaySettings,
+    redis: Redis,
+    transport: httpx.AsyncBaseTransport | None,
+    stack: contextlib.AsyncExitStack,
+) -> Services:
+    client = ShardClient(transport, settings.cluster_key)
+    stack.push_async_callback(client.close)
+    encoder = await stack.enter_async_context(EncoderPool(settings)) if settings.encoder_workers else None
+
+    cluster_map, ledger = ClusterMap(redis), Ledger(redis, settings.feed_length)
+    view = ClusterView(cluster_map, settings.view_refresh_s)
+    with contextlib.suppress(TruthUnavailable):  # /readyz says so until Redis is there
+        await view.refresh()
+    refreshing = asyncio.create_task(view.run())
+    stack.push_async_callback(end, refreshing)
+
+    router = Router(view, ReplicaSet(client, settings.shard_timeout_s))
+    return Services(
+        settings=settings,
+        view=view,
+        ledger=ledger,
+        catalogue=Catalogue(cluster_map, ledger, view),
+        enroller=Enroller(ledger, router),
+        identifier=Identifier(view, router, settings.target_fpir),
+        encoder=encoder,
+    )

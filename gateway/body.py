@@ -1,0 +1,110 @@
+"""Reading what a client sends: photos (multipart), embeddings (JSON) or raw little-endian float32, by content type.
+
+Photos stay in memory (the app sets the multipart parser so): biometric data is not spooled to a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from common.errors import InvalidRequest, UnsupportedMediaType, WrongDimension
+from common.limits import MAX_EMBEDDINGS, MAX_PHOTOS
+from common.types import Vectors
+from common.vectors import unit_rows, unit_rows_from_bytes
+
+JSON = "application/json"
+RAW = "application/octet-stream"
+MULTIPART = "multipart/form-data"
+MAX_FORM_FIELDS = 20
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    field: str
+    """`image[0]`, `image[1]`, …: how an error names it"""
+    name: str
+    """the file name the client gave"""
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart body: its photos and its text fields."""
+
+    photos: tuple[Photo, ...]
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def content_type(request: Request, accepted: Sequence[str]) -> str:
+    """The request's media type; raises UnsupportedMediaType listing what is accepted."""
+    sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if sent not in accepted:
+        raise UnsupportedMediaType(
+            f"Send {' or '.join(accepted)}, not {sent or 'a body without a content type'}.",
+            field="content-type",
+            limit=list(accepted),
+        )
+    return sent
+
+
+async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[int, int]) -> Upload:
+    """A multipart body with `photos` (least, most) files named `image` and text fields among `allowed`."""
+    async with request.form(max_files=MAX_PHOTOS + 1, max_fields=MAX_FORM_FIELDS) as form:
+        found: list[Photo] = []
+        fields: dict[str, str] = {}
+        for name, value in form.multi_items():
+            if name == "image":
+                if not isinstance(value, UploadFile):
+                    raise InvalidRequest("image must be a file (curl: -F image=@photo.jpg).", field="image")
+                found.append(Photo(f"image[{len(found)}]", value.filename or "", await value.read()))
+            elif name not in allowed or not isinstance(value, str):
+                raise InvalidRequest(f"There is no form field {name!r} here.", field=name, limit=sorted(allowed))
+            else:
+                fields[name] = value
+    least, most = photos
+    if not least <= len(found) <= most:
+        count = f"{least}" if least == most else f"{least} to {most}"
+        raise InvalidRequest(f"Send {count} form fields named image, not {len(found)}.", field="image", limit=most)
+    return Upload(tuple(found), fields)
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Raises what FastAPI raises for a body that does not fit, so that both are told in the same words."""
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        errors: list[Any] = [
+            {**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)
+        ]
+        raise RequestValidationError(errors) from error
+
+
+async def read_raw(request: Request, dimension: int, most: int = MAX_EMBEDDINGS) -> Vectors:
+    """(n, dimension) unit rows from a body of little-endian float32."""
+    rows = unit_rows_from_bytes(await request.body(), dimension)
+    check_count(len(rows), most)
+    return rows
+
+
+def as_rows(embeddings: Sequence[Sequence[float]], dimension: int) -> Vectors:
+    """(n, dimension) unit rows from JSON numbers. Raises WrongDimension, NotFinite or ZeroVector naming the row."""
+    for at, row in enumerate(embeddings):
+        if len(row) != dimension:
+            raise WrongDimension(
+                f"embeddings[{at}] has {len(row)} numbers, not {dimension}.", field=f"embeddings[{at}]", limit=dimension
+            )
+    return unit_rows(embeddings, dimension)
+
+
+def check_count(count: int, most: int) -> None:
+    if count > most:
+        raise InvalidRequest(f"At most {most} embeddings are allowed, not {count}.", field="embeddings", limit=most)

@@ -1,0 +1,118 @@
+"""Stores: create, change, list, delete, and how the shards that serve them are doing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
+from common.errors import Conflict, InvalidRequest, StoreNotEmpty, UnknownStore
+from common.ledger import Ledger
+from common.limits import check_name, check_range
+from gateway.placement import place
+from gateway.view import ClusterView
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """What a PUT asks for; a None leaves what is there, or the default for a new store."""
+
+    shard: str | None = None
+    group: str | None = None
+    timezone: str | None = None
+    threshold: float | None = None
+    clear_threshold: bool = False
+
+    def check(self) -> None:
+        if self.shard is not None:
+            check_name("shard", self.shard)
+        if self.group is not None:
+            check_name("group", self.group)
+        if self.threshold is not None:
+            check_range("threshold", self.threshold, -1.0, 1.0)
+        if self.timezone is not None:
+            _check_timezone(self.timezone)
+
+
+class Catalogue:
+    def __init__(self, cluster_map: ClusterMap, ledger: Ledger, view: ClusterView) -> None:
+        self._map = cluster_map
+        self._ledger = ledger
+        self._view = view
+
+    async def put(self, store: str, change: StoreChange) -> tuple[StoreConfig, bool]:
+        """Create the store or change its settings; the second value says whether it is new.
+
+        Raises InvalidRequest, NoLiveShard, UnknownShard, Conflict (another shard than it is on: that is a move),
+        TruthUnavailable.
+        """
+        check_name("store", store)
+        change.check()
+        await self._view.refresh()
+        present = self._view.stores.get(store)
+        if present is not None:
+            return await self._change(present, change), False
+        shard = place(change.shard, self._view.stores.values(), self._view.shards)
+        created = await self._map.create(_changed(StoreConfig(store, shard, created=time.time()), change))
+        await self._view.refresh()
+        return created, True
+
+    async def _change(self, present: StoreConfig, change: StoreChange) -> StoreConfig:
+        if change.shard not in (None, present.shard):
+            raise Conflict(f"Store {present.store} is on shard {present.shard} and stays there.", field="shard")
+        new = _changed(present, change)
+        if new != present:
+            await self._map.update(present, new)
+            await self._view.refresh()
+        return new
+
+    async def delete(self, store: str, *, force: bool) -> None:
+        """Raises UnknownStore, StoreNotEmpty (unless `force`), Conflict, TruthUnavailable."""
+        await self._view.refresh()
+        if store not in self._view.stores:
+            raise UnknownStore(f"Store {store} does not exist.", field="store")
+        faces = await self._ledger.count(store)
+        if faces and not force:
+            raise StoreNotEmpty(
+                f"Store {store} holds {faces} faces; delete them too with ?force=true.", field="force", faces=faces
+            )
+        await self._map.delete(self._view.stores[store])
+        await self._view.refresh()
+
+    async def lags(self) -> list[tuple[Heartbeat, int]]:
+        """Each live replica and how many versions it is behind the truth, over all stores its shard should serve."""
+        truth = await self._ledger.versions(list(self._view.stores))
+        by_shard = {
+            shard: [config.store for config in self._view.stores.values() if config.shard == shard]
+            for shard in self._view.shards
+        }
+        return [
+            (beat, sum(_behind(beat, store, truth[store]) for store in by_shard[shard]))
+            for shard, beats in sorted(self._view.shards.items())
+            for beat in beats
+        ]
+
+
+def _behind(beat: Heartbeat, store: str, version: int) -> int:
+    served = beat.stores.get(store)
+    return version if served is None else max(0, version - served.version)
+
+
+def _changed(config: StoreConfig, change: StoreChange) -> StoreConfig:
+    kept = config.threshold if change.threshold is None else change.threshold
+    return replace(
+        config,
+        group=config.group if change.group is None else change.group,
+        timezone=config.timezone if change.timezone is None else change.timezone,
+        threshold=None if change.clear_threshold else kept,
+    )
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidRequest(
+            f"timezone must be an IANA name such as Europe/Vienna, not {name!r}.", field="timezone", limit="IANA"
+        ) from error

@@ -1,0 +1,140 @@
+"""Enrol and erase: the writes about faces.
+
+Reading the face, computing its new row and committing are tied together by what the commit compares: the face must
+still be what was read. If somebody was faster, look again; a caller that enrols *because it saw nothing* passes the
+version it searched at and gets the conflict instead.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.cluster_map import StoreConfig
+from common.errors import FaceChanged, UnknownFace, WrongSpace
+from common.ledger import ABSENT, Ledger, Put, StoredFace
+from common.limits import MAX_TEMPLATES
+from common.records import FaceRecord, pack_vectors, unpack_vectors
+from common.types import SPACE_DIMENSION, Kind, Vectors, Wait
+from common.vectors import mean_row
+from gateway.deadline import Deadline
+from gateway.router import Router
+
+ATTEMPTS = 16
+"""Looks at a face that others keep changing; the deadline usually ends it earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What to enrol; None leaves what is stored, or the default for a new face."""
+
+    embeddings: Vectors
+    """(n, d) unit length, n up to MAX_TEMPLATES"""
+    face_id: str | None = None
+    kind: Kind | None = None
+    labels: dict[str, str] | None = None
+    thumbnail: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that is on disk. `visible`: every live replica of the store's shard serves it already."""
+
+    face_id: str
+    version: int
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    written: Written
+    record: FaceRecord
+    created: bool
+
+
+class Enroller:
+    def __init__(self, ledger: Ledger, router: Router) -> None:
+        self._ledger = ledger
+        self._router = router
+
+    async def enrol(
+        self, store: StoreConfig, new: Enrolment, expected_version: int | None, wait: Wait, deadline: Deadline
+    ) -> Enrolled:
+        """Create the face or add templates to it. Raises VersionConflict, FaceChanged, WrongSpace, UnknownStore,
+        ZeroVector (templates that cancel out) or TruthUnavailable; nothing is changed then."""
+        face_id = new.face_id or uuid.uuid4().hex
+        for attempt in range(ATTEMPTS):
+            present = await self._ledger.face(store.store, face_id)
+            record, templates = combine(present, new, store.space, time.time())
+            put = Put(
+                face_id,
+                record.pack(),
+                pack_vectors(templates),
+                replaces=ABSENT if present is None else present.raw,
+                thumbnail=new.thumbnail or b"",
+            )
+            try:
+                done = await self._ledger.commit(
+                    store.store, store.incarnation, puts=[put], expected_version=expected_version
+                )
+            except FaceChanged:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            visible = await self._visible(store, done.version, wait, deadline)
+            return Enrolled(Written(face_id, done.version, visible), record, created=present is None)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def erase(self, store: StoreConfig, face_id: str, wait: Wait, deadline: Deadline) -> Written:
+        """Raises UnknownFace, UnknownStore or TruthUnavailable."""
+        done = await self._ledger.commit(store.store, store.incarnation, deletes=[face_id])
+        if not done.deleted:
+            raise unknown_face(store.store, face_id)
+        return Written(face_id, done.version, await self._visible(store, done.version, wait, deadline))
+
+    async def _visible(self, store: StoreConfig, version: int, wait: Wait, deadline: Deadline) -> bool:
+        match wait:
+            case Wait.COMMITTED:
+                return False
+            case Wait.VISIBLE:
+                return await self._router.is_visible(store, version, deadline)
+
+
+def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) -> tuple[FaceRecord, Vectors]:
+    """The face after enrolment and its templates (oldest out beyond MAX_TEMPLATES); the row is their unit mean."""
+    if present is None:
+        record = FaceRecord(
+            row=mean_row(new.embeddings),
+            space=space,
+            kind=new.kind or Kind.VISITOR,
+            created=now,
+            updated=now,
+            templates=len(new.embeddings),
+            labels=new.labels or {},
+            thumbnail=new.thumbnail is not None,
+        )
+        return record, new.embeddings
+    old = present.record
+    if old.space != space:
+        raise WrongSpace(f"The face was enrolled in {old.space}, the store is in {space}.", field="space", limit=space)
+    stored = unpack_vectors(present.templates, SPACE_DIMENSION[space])
+    templates = np.concatenate([stored, new.embeddings])[-MAX_TEMPLATES:]
+    record = FaceRecord(
+        row=mean_row(templates),
+        space=space,
+        kind=old.kind if new.kind is None else new.kind,
+        created=old.created,
+        updated=now,
+        templates=len(templates),
+        labels=old.labels if new.labels is None else new.labels,
+        member_id=old.member_id,
+        thumbnail=old.thumbnail or new.thumbnail is not None,
+    )
+    return record, templates
+
+
+def unknown_face(store: str, face_id: str) -> UnknownFace:
+    return UnknownFace(f"Store {store} has no face {face_id}.", field="face_id")

@@ -1,0 +1,93 @@
+"""One shard's replicas as the read path sees them: in what order to ask, and whom to ask next.
+
+The order: those that are ready first, then those that failed least recently. A replica that fails, or that does not
+serve a store yet, is followed by its sibling for what is still missing; a permanent error stops at once. Every cause
+stays in the result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from common.cluster_map import Heartbeat
+from common.errors import FacegridError, ShardFault, ShardUnreachable
+from common.types import ReplicaState, StoreView, Vectors
+from common.wire import AwaitCall, Query, QueryReply, SearchCall
+from gateway.deadline import Deadline
+from gateway.shard_client import ShardClient
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask of a set of stores."""
+
+    space: str
+    probes: Vectors
+    """(n, d) unit length"""
+    top_k: int
+    exact: bool = False
+
+
+@dataclass(slots=True)
+class ShardAnswer:
+    """What one shard said, from as many replicas as it took, and why the rest of it is missing."""
+
+    replies: list[QueryReply] = field(default_factory=list)
+    searched: dict[str, StoreView] = field(default_factory=dict)
+    causes: list[FacegridError] = field(default_factory=list)
+
+
+class ReplicaSet:
+    """Remembers failures by URL across requests; holds no other state."""
+
+    def __init__(self, client: ShardClient, call_timeout_s: float) -> None:
+        self._client = client
+        self._call_timeout_s = call_timeout_s
+        self._failed_at: dict[str, float] = {}
+
+    def ordered(self, beats: Sequence[Heartbeat]) -> list[Heartbeat]:
+        return sorted(
+            beats, key=lambda b: (b.state is not ReplicaState.READY, self._failed_at.get(b.url, 0.0), b.replica)
+        )
+
+    async def search(
+        self, beats: Sequence[Heartbeat], stores: Sequence[str], question: Question, deadline: Deadline
+    ) -> ShardAnswer:
+        """Ask replica after replica until every store has answered; never raises a ShardFault, it reports them."""
+        answer = ShardAnswer()
+        if not beats:
+            answer.causes.append(ShardUnreachable("The shard has no live replica."))
+        missing = list(stores)
+        for beat in self.ordered(beats):
+            query = Query(tuple(missing), question.probes, question.top_k, question.exact)
+            try:
+                (reply,) = await self._client.search(
+                    beat.url, SearchCall(question.space, (query,), self._remaining_ms(deadline))
+                )
+            except ShardFault as fault:
+                self._failed_at[beat.url] = time.monotonic()
+                answer.causes.append(fault)
+                if not fault.replica_may_help:
+                    break
+                continue
+            self._failed_at.pop(beat.url, None)
+            answer.replies.append(reply)
+            answer.searched |= reply.searched
+            missing = [store for store in missing if store not in reply.searched]
+            if not missing:
+                break
+        return answer
+
+    async def has_version(self, beat: Heartbeat, store: str, version: int, deadline: Deadline) -> bool:
+        """Whether the replica serves `version` of the store before the deadline; a failed call is a no."""
+        call = AwaitCall(store, version, self._remaining_ms(deadline))
+        try:
+            return await self._client.await_version(beat.url, call) >= version
+        except ShardFault:
+            self._failed_at[beat.url] = time.monotonic()
+            return False
+
+    def _remaining_ms(self, deadline: Deadline) -> int:
+        return max(1, int(1000 * min(self._call_timeout_s, deadline.remaining_s())))

@@ -1,0 +1,71 @@
+"""What OpenAPI cannot derive: bodies that are read by content type, and the problem answers every route may give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from common.http import PROBLEM
+from gateway.body import JSON, MULTIPART, RAW
+from gateway.schemas.answers import ProblemAnswer
+
+PROBLEM_REF = {"$ref": "#/components/schemas/ProblemAnswer"}
+
+IMAGE: dict[str, Any] = {
+    "type": "string",
+    "format": "binary",
+    "description": "JPEG, PNG, BMP or WebP photo",
+}
+
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int) -> Responses:
+    """`responses=` for a route: problem bodies under these statuses."""
+    return {status: {"model": ProblemAnswer, "content": {PROBLEM: {"schema": PROBLEM_REF}}} for status in statuses}
+
+
+def succeeds(status: int, description: str, model: type[BaseModel]) -> Responses:
+    """`responses=` for a second way to succeed."""
+    return {status: {"model": model, "description": description}}
+
+
+def jpeg() -> Responses:
+    """`responses=` for a route that answers with a picture."""
+    return {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+def multipart(fields: dict[str, Any], *, photos: int, required: bool = True, example: dict[str, Any]) -> dict[str, Any]:
+    """The multipart body: `image` up to `photos` times and text `fields`."""
+    image = IMAGE if photos == 1 else {"type": "array", "items": IMAGE, "minItems": 1, "maxItems": photos}
+    schema: dict[str, Any] = {"type": "object", "properties": {"image": image} | fields, "additionalProperties": False}
+    if required:
+        schema["required"] = ["image"]
+    return {MULTIPART: {"schema": schema, "example": {"image": "(binary)"} | example}}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    examples = {f"example {nth}": {"value": value} for nth, value in enumerate(schema.get("examples", []), 1)}
+    return {JSON: {"schema": schema, "examples": examples}}
+
+
+def raw_body() -> dict[str, Any]:
+    text = "n x 128 little-endian float32"
+    return {
+        RAW: {
+            "schema": {"type": "string", "format": "binary", "description": text},
+            "example": "(512 bytes an embedding)",
+        }
+    }
+
+
+def request_body(*kinds: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra=` for a route that takes any of these bodies."""
+    content: dict[str, Any] = {}
+    for kind in kinds:
+        content |= kind
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,112 @@
+"""`/v1/stores` and `/v1/shards`: what there is and who serves it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from common.cluster_map import Heartbeat, StoreConfig
+from common.errors import TruthUnavailable
+from common.types import ReplicaState
+from gateway.catalogue import StoreChange
+from gateway.placement import rows_of
+from gateway.routes.docs import problems, succeeds
+from gateway.schemas.answers import ReplicaAnswer, ShardAnswer, ShardsAnswer, StoreAnswer, StoresAnswer
+from gateway.schemas.requests import StoreBody
+from gateway.services import Services, services
+from gateway.view import ClusterView
+
+router = APIRouter(prefix="/v1", tags=["stores"])
+Found = Annotated[Services, Depends(services)]
+
+
+@router.put(
+    "/stores/{store}",
+    summary="Create a store, or change its settings",
+    status_code=201,
+    responses=succeeds(200, "It was there; its settings are as asked now", StoreAnswer)
+    | problems(401, 404, 409, 422, 503),
+)
+async def put_store(store: str, body: StoreBody, response: Response, found: Found) -> StoreAnswer:
+    change = StoreChange(
+        shard=body.shard,
+        group=body.group,
+        timezone=body.timezone,
+        threshold=body.threshold,
+        clear_threshold=body.threshold is None and "threshold" in body.model_fields_set,
+    )
+    config, new = await found.catalogue.put(store, change)
+    response.status_code = 201 if new else 200
+    return _store(config, found.view)
+
+
+@router.get("/stores", summary="All stores", responses=problems(401))
+async def list_stores(found: Found) -> StoresAnswer:
+    stores = [_store(config, found.view) for _, config in sorted(found.view.stores.items())]
+    return StoresAnswer(stores=stores, truth=found.view.truth_state)
+
+
+@router.get("/stores/{store}", summary="One store", responses=problems(401, 404, 503))
+async def get_store(store: str, found: Found) -> StoreAnswer:
+    return _store(await found.view.store(store), found.view)
+
+
+@router.delete(
+    "/stores/{store}", summary="Delete a store and its faces", status_code=204, responses=problems(401, 404, 409, 503)
+)
+async def delete_store(
+    store: str,
+    found: Found,
+    force: Annotated[bool, Query(description="Delete it even if it still holds faces.")] = False,
+) -> None:
+    await found.catalogue.delete(store, force=force)
+
+
+@router.get("/shards", summary="Shards, their replicas and how far behind they are", responses=problems(401))
+async def list_shards(found: Found) -> ShardsAnswer:
+    try:
+        lags = {beat.boot: lag for beat, lag in await found.catalogue.lags()}
+    except TruthUnavailable:
+        lags = {}
+    view = found.view
+    names = sorted(view.shards.keys() | {config.shard for config in view.stores.values()})
+    return ShardsAnswer(shards=[_shard(name, view, lags) for name in names], truth=view.truth_state)
+
+
+def _store(config: StoreConfig, view: ClusterView) -> StoreAnswer:
+    served = [
+        beat.stores[config.store].rows for beat in view.shards.get(config.shard, ()) if config.store in beat.stores
+    ]
+    return StoreAnswer.of(config, max(served, default=0))
+
+
+def _shard(name: str, view: ClusterView, lags: dict[str, int]) -> ShardAnswer:
+    beats = view.shards.get(name, ())
+    return ShardAnswer(
+        shard=name,
+        state=_state(beats),
+        stores=sorted(config.store for config in view.stores.values() if config.shard == name),
+        rows=rows_of(beats),
+        replicas=[_replica(beat, lags.get(beat.boot)) for beat in beats],
+    )
+
+
+def _state(beats: tuple[Heartbeat, ...]) -> Literal["ready", "loading", "down"]:
+    if not beats:
+        return "down"
+    return "ready" if any(beat.state is ReplicaState.READY for beat in beats) else "loading"
+
+
+def _replica(beat: Heartbeat, lag: int | None) -> ReplicaAnswer:
+    return ReplicaAnswer(
+        replica=beat.replica,
+        url=beat.url,
+        state=beat.state,
+        boot=beat.boot,
+        stores=len(beat.stores),
+        rows=rows_of([beat]),
+        lag=lag,
+        age_s=round(max(0.0, time.time() - beat.at), 3),
+    )

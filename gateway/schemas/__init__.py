@@ -1,0 +1,1 @@
+"""The shapes of requests and answers, with the examples that the OpenAPI page shows."""

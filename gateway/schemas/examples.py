@@ -1,0 +1,64 @@
+"""Values for the OpenAPI examples: valid ones, so that "Try it out" works."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import JsonValue
+
+from common.types import DLIB_SPACE, SPACE_DIMENSION
+
+EMBEDDING: list[JsonValue] = [round(math.sin(at), 4) for at in range(SPACE_DIMENSION[DLIB_SPACE])]
+"""any direction will do: embeddings are scaled to unit length"""
+
+STORE = {
+    "store": "vienna-1",
+    "shard": "s1",
+    "group": "default",
+    "timezone": "Europe/Vienna",
+    "space": DLIB_SPACE,
+    "threshold": None,
+    "faces": 3,
+    "created": "2026-11-20T08:00:00Z",
+}
+FACE = {
+    "face_id": "ada",
+    "kind": "member",
+    "labels": {"door": "north"},
+    "templates": 3,
+    "created": "2026-11-20T08:00:00Z",
+    "updated": "2026-11-20T09:30:00Z",
+    "thumbnail": False,
+}
+CANDIDATE = {"store": "vienna-1", "face_id": "ada", "score": 0.9731, "distance": 0.2319}
+COVERAGE = {
+    "stores": {"total": 3, "searched": 3, "missing": []},
+    "rows": 1200,
+    "shards": {"total": 3, "ok": 3, "failed": []},
+}
+RESULT = {
+    "box": {"left": 70, "top": 71, "width": 108, "height": 108},
+    "verdict": "match",
+    "candidates": [CANDIDATE],
+    "threshold": 0.9412,
+    "coverage": COVERAGE,
+    "route": {"mode": "fan_out", "shard": "s1", "versions": {"vienna-1": 12, "graz-1": 4, "linz-1": 9}},
+}
+SHARD = {
+    "shard": "s1",
+    "state": "ready",
+    "stores": ["vienna-1"],
+    "rows": 400,
+    "replicas": [
+        {
+            "replica": "a",
+            "url": "http://127.0.0.1:8101",
+            "state": "ready",
+            "boot": "6f1c",
+            "stores": 1,
+            "rows": 400,
+            "lag": 0,
+            "age_s": 0.4,
+        }
+    ],
+}

@@ -1,0 +1,92 @@
+"""Request bodies. Unknown fields are refused: a misspelt option must not be silently ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.limits import MAX_EMBEDDINGS, MAX_TEMPLATES, MAX_TOP_K
+from common.types import Kind, Scope, Wait
+from gateway.schemas.examples import EMBEDDING
+
+Embedding = Annotated[list[float], Field(min_length=1, max_length=4096)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class StoreBody(Body):
+    """Everything is optional; what is left out stays as it is, or takes its default on a new store."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"shard": "s2", "group": "austria", "timezone": "Europe/Vienna"}, {}]}
+    )
+
+    shard: str | None = Field(None, description="Place a new store here; left out: the least loaded live shard.")
+    group: str | None = Field(None, description="Stores of one group see each other's visitors.")
+    timezone: str | None = Field(None, description="IANA name; days and hours of the reports follow it.")
+    threshold: float | None = Field(
+        None, ge=-1, le=1, description="Fixed score threshold for this store; null: by gallery size."
+    )
+
+
+class EnrolBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"embeddings": [EMBEDDING], "face_id": "ada", "kind": "member", "labels": {"door": "north"}}]
+        }
+    )
+
+    embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_TEMPLATES)]
+    face_id: str | None = None
+    kind: Annotated[Kind, Field(strict=False)] | None = None
+    labels: dict[str, str] | None = None
+
+
+class SearchBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"embeddings": [EMBEDDING]}]})
+
+    embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_EMBEDDINGS)]
+
+
+class VerifyBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"embeddings": [EMBEDDING, EMBEDDING]},
+                {"embeddings": [EMBEDDING], "store": "vienna-1", "face_id": "ada"},
+            ]
+        }
+    )
+
+    embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=2)]
+    store: str | None = None
+    face_id: str | None = None
+
+
+class SearchOptions(BaseModel):
+    """Query parameters of a search."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int = Field(5, ge=1, le=MAX_TOP_K, description="Candidates a face.")
+    scope: Scope = Field(
+        Scope.AUTO, description="auto: home, then the group on a miss; store: home only; group: all at once."
+    )
+    exact: bool = Field(False, description="Look at every row, whatever index the shard uses.")
+    threshold: float | None = Field(None, ge=-1, le=1, description="Instead of the one for this many rows.")
+
+
+class EnrolOptions(BaseModel):
+    """Query parameters of an enrolment; `face_id` and `kind` go with a raw body, which has no place for them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    face_id: str | None = Field(None, description="With a raw body: the face; left out: one is made up.")
+    kind: Kind | None = Field(None, description="With a raw body: visitor (default), member or staff.")
+    expected_version: int | None = Field(
+        None, ge=0, description="Commit only if the store is still at this version, else VERSION_CONFLICT."
+    )
+    wait: Wait = Field(Wait.VISIBLE, description="visible: until the next search sees it; committed: until on disk.")
