@@ -121,9 +121,14 @@ class Ledger:
             jpeg: Any = await self._redis.hget(keys.thumbnails(store), face_id)
         return bytes(jpeg) if jpeg is not None else None
 
-    async def count(self, store: str) -> int:
+    async def counts(self, stores: Sequence[str]) -> dict[str, int]:
+        """Each store's number of faces, read in one round trip."""
         with truth():
-            return int(await self._redis.hlen(keys.faces(store)))
+            pipe = self._redis.pipeline(transaction=False)
+            for store in stores:
+                pipe.hlen(keys.faces(store))
+            answers = await pipe.execute()
+        return dict(zip(stores, answers, strict=True))
 
     async def page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, FaceRecord]]:
         """About `limit` faces from `cursor` (0: the start) and the next cursor (0: the end). Every face that is there

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
-from common.errors import Conflict, InvalidRequest, StoreNotEmpty, UnknownStore
+from common.errors import Conflict, InvalidRequest, StoreNotEmpty, TruthUnavailable, UnknownStore
 from common.ledger import Ledger
 from common.limits import check_name, check_range
 from gateway.placement import place
@@ -72,13 +73,24 @@ class Catalogue:
         await self._view.refresh()
         if store not in self._view.stores:
             raise UnknownStore(f"Store {store} does not exist.", field="store")
-        faces = await self._ledger.count(store)
+        faces = (await self._ledger.counts([store]))[store]
         if faces and not force:
             raise StoreNotEmpty(
                 f"Store {store} holds {faces} faces; delete them too with ?force=true.", field="force", faces=faces
             )
         await self._map.delete(self._view.stores[store])
         await self._view.refresh()
+
+    async def faces(self, stores: Sequence[str]) -> dict[str, int]:
+        """Each store's number of faces in Redis; while it is away, the rows that the shards serve."""
+        try:
+            return await self._ledger.counts(stores)
+        except TruthUnavailable:
+            return {store: self._rows_served(store) for store in stores}
+
+    def _rows_served(self, store: str) -> int:
+        beats = self._view.shards.get(self._view.stores[store].shard, ())
+        return max((beat.stores[store].rows for beat in beats if store in beat.stores), default=0)
 
     async def lags(self) -> list[tuple[Heartbeat, int]]:
         """Each live replica and how many versions it is behind the truth, over all stores its shard should serve."""

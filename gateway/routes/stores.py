@@ -39,18 +39,20 @@ async def put_store(store: str, body: StoreBody, response: Response, found: Foun
     )
     config, new = await found.catalogue.put(store, change)
     response.status_code = 201 if new else 200
-    return _store(config, found.view)
+    return await _store(config, found)
 
 
 @router.get("/stores", summary="All stores", responses=problems(401))
 async def list_stores(found: Found) -> StoresAnswer:
-    stores = [_store(config, found.view) for _, config in sorted(found.view.stores.items())]
-    return StoresAnswer(stores=stores, truth=found.view.truth_state)
+    stores = dict(sorted(found.view.stores.items()))
+    faces = await found.catalogue.faces(list(stores))
+    answers = [StoreAnswer.of(config, faces[store]) for store, config in stores.items()]
+    return StoresAnswer(stores=answers, truth=found.view.truth_state)
 
 
 @router.get("/stores/{store}", summary="One store", responses=problems(401, 404, 503))
 async def get_store(store: str, found: Found) -> StoreAnswer:
-    return _store(await found.view.store(store), found.view)
+    return await _store(await found.view.store(store), found)
 
 
 @router.delete(
@@ -75,11 +77,8 @@ async def list_shards(found: Found) -> ShardsAnswer:
     return ShardsAnswer(shards=[_shard(name, view, lags) for name in names], truth=view.truth_state)
 
 
-def _store(config: StoreConfig, view: ClusterView) -> StoreAnswer:
-    served = [
-        beat.stores[config.store].rows for beat in view.shards.get(config.shard, ()) if config.store in beat.stores
-    ]
-    return StoreAnswer.of(config, max(served, default=0))
+async def _store(config: StoreConfig, found: Services) -> StoreAnswer:
+    return StoreAnswer.of(config, (await found.catalogue.faces([config.store]))[config.store])
 
 
 def _shard(name: str, view: ClusterView, lags: dict[str, int]) -> ShardAnswer:

@@ -41,7 +41,7 @@ class StoreAnswer(BaseModel):
     space: str
     threshold: float | None
     faces: int
-    """rows the shard serves now"""
+    """in Redis; while it is away, the rows the shard serves"""
     created: datetime
 
     @classmethod

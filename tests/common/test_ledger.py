@@ -58,7 +58,7 @@ async def test_of_two_commits_at_the_same_version_one_wins(redis: Redis, store: 
     attempts = [ledger.commit("A", store.incarnation, puts=[put(f"f{n}")], expected_version=0) for n in range(8)]
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert sum(isinstance(result, VersionConflict) for result in results) == 7
-    assert await ledger.count("A") == 1
+    assert await ledger.counts(["A"]) == {"A": 1}
 
 
 async def test_a_put_that_replaces_what_was_read_fails_if_it_changed(redis: Redis, store: StoreConfig) -> None:
