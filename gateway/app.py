@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -28,7 +29,7 @@ from gateway.enrol import Enroller
 from gateway.identify import Identifier
 from gateway.replica_set import ReplicaSet
 from gateway.router import Router
-from gateway.routes import faces, health, search, stores, verify
+from gateway.routes import docs, faces, health, search, stores, verify
 from gateway.services import Services
 from gateway.shard_client import ShardClient
 from gateway.view import ClusterView
@@ -57,9 +58,21 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: httpx.AsyncBa
     install_problems(app)
     for routes in (health, stores, faces, search, verify):
         app.include_router(routes.router)
+    _document(app)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(KeyCheck, keys=settings.keys)
     return app
+
+
+def _document(app: FastAPI) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = docs.complete(generate())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the page
 
 
 async def _start(

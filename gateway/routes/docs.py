@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from common.errors import FacegridError
 from common.http import PROBLEM
 from gateway.body import JSON, MULTIPART, RAW
 from gateway.schemas.answers import ProblemAnswer
@@ -23,8 +24,32 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problems(*statuses: int) -> Responses:
-    """`responses=` for a route: problem bodies under these statuses."""
-    return {status: {"model": ProblemAnswer, "content": {PROBLEM: {"schema": PROBLEM_REF}}} for status in statuses}
+    """`responses=` for a route: problem bodies under these statuses, each with the codes that can be in it."""
+    return {
+        status: {
+            "description": "Problem: " + ", ".join(f"`{code}`" for code in _codes(status)),
+            "content": {PROBLEM: {"schema": PROBLEM_REF}},
+        }
+        for status in statuses
+    }
+
+
+def _codes(status: int, error: type[FacegridError] = FacegridError) -> list[str]:
+    own = [error.code] if error.status == status else []
+    return own + [code for child in error.__subclasses__() for code in _codes(status, child)]
+
+
+def complete(page: dict[str, Any]) -> dict[str, Any]:
+    """Add the problem's schema, and put it where FastAPI by itself lists its own shape of a 422."""
+    schemas = page["components"]["schemas"]
+    schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    for path in page["paths"].values():
+        for operation in path.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                operation["responses"]["422"] = problems(422)[422]
+    return page
 
 
 def succeeds(status: int, description: str, model: type[BaseModel]) -> Responses:
@@ -43,7 +68,8 @@ def multipart(fields: dict[str, Any], *, photos: int, required: bool = True, exa
     schema: dict[str, Any] = {"type": "object", "properties": {"image": image} | fields, "additionalProperties": False}
     if required:
         schema["required"] = ["image"]
-    return {MULTIPART: {"schema": schema, "example": {"image": "(binary)"} | example}}
+    photo: Any = "(binary)" if photos == 1 else ["(binary)"]
+    return {MULTIPART: {"schema": schema, "example": {"image": photo} | example}}
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:

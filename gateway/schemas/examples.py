@@ -17,7 +17,7 @@ STORE = {
     "group": "default",
     "timezone": "Europe/Vienna",
     "space": DLIB_SPACE,
-    "threshold": None,
+    "threshold": 0.95,
     "faces": 3,
     "created": "2026-11-20T08:00:00Z",
 }

@@ -1,0 +1,94 @@
+"""The OpenAPI page: every endpoint is there, every body has a valid example, every error is a problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+from redis.asyncio import Redis
+
+from common.settings import GatewaySettings
+from gateway.app import create_app
+
+ENDPOINTS = {
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("put", "/v1/stores/{store}"),
+    ("get", "/v1/stores"),
+    ("get", "/v1/stores/{store}"),
+    ("delete", "/v1/stores/{store}"),
+    ("get", "/v1/shards"),
+    ("post", "/v1/stores/{store}/faces"),
+    ("get", "/v1/stores/{store}/faces"),
+    ("get", "/v1/stores/{store}/faces/{face_id}"),
+    ("get", "/v1/stores/{store}/faces/{face_id}/thumbnail"),
+    ("delete", "/v1/stores/{store}/faces/{face_id}"),
+    ("post", "/v1/stores/{store}/search"),
+    ("post", "/v1/verify"),
+    ("post", "/recognize"),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    spec: dict[str, Any] = create_app(GatewaySettings(encoder_workers=0), Redis()).openapi()
+    return spec
+
+
+def operations(page: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation) for path, item in page["paths"].items() for method, operation in item.items()
+    ]
+
+
+def examples(content: dict[str, Any], page: dict[str, Any]) -> list[Any]:
+    """The examples of one body: on the media type, or on the schema it refers to."""
+    found = [content["example"]] if "example" in content else []
+    found += [example["value"] for example in content.get("examples", {}).values()]
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = page["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return found + list(schema.get("examples", []))
+
+
+def valid(value: Any, schema: dict[str, Any], page: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(schema | {"components": page["components"]}).validate(value)
+
+
+def test_every_endpoint_is_listed_with_a_summary(page: dict[str, Any]) -> None:
+    listed = {(method, path) for path, item in page["paths"].items() for method in item}
+    assert listed == ENDPOINTS
+    for name, operation in operations(page):
+        assert operation["summary"], name
+
+
+def test_every_request_body_has_a_valid_example(page: dict[str, Any]) -> None:
+    seen = 0
+    for name, operation in operations(page):
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            found = examples(content, page)
+            assert found, f"{name} {media_type}"
+            for example in found:
+                valid(example, content["schema"], page)
+                seen += 1
+    assert seen >= 9
+
+
+def test_every_answer_has_a_valid_example_and_every_error_is_a_problem(page: dict[str, Any]) -> None:
+    for name, operation in operations(page):
+        for status, answer in operation["responses"].items():
+            for media_type, content in answer.get("content", {}).items():
+                if media_type == "image/jpeg":
+                    continue
+                assert (media_type == "application/problem+json") == (int(status) >= 400), f"{name} {status}"
+                found = examples(content, page)
+                assert found, f"{name} {status}"
+                for example in found:
+                    valid(example, content["schema"], page)
+
+
+def test_every_route_that_needs_a_key_says_so(page: dict[str, Any]) -> None:
+    for name, operation in operations(page):
+        if not name.endswith(("/healthz", "/readyz")):
+            assert "401" in operation["responses"], name
