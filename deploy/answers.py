@@ -1,0 +1,122 @@
+"""The gateway's JSON answers, as its clients read them: only the fields that they use."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class StoreBody(TypedDict):
+    store: str
+    shard: str
+    group: str
+    timezone: str
+    threshold: float | None
+    faces: int
+
+
+class ReplicaBody(TypedDict):
+    replica: str
+    url: str
+    state: str
+    stores: int
+    rows: int
+    lag: int | None
+    age_s: float
+
+
+class ShardBody(TypedDict):
+    shard: str
+    state: str
+    stores: list[str]
+    rows: int
+    replicas: list[ReplicaBody]
+
+
+class FaceBody(TypedDict):
+    face_id: str
+    kind: str
+    templates: int
+    thumbnail: bool
+
+
+class EnrolledBody(TypedDict):
+    store: str
+    face_id: str
+    new: bool
+    templates: int
+    visible: bool
+
+
+class CandidateBody(TypedDict):
+    store: str
+    face_id: str
+    score: float
+    distance: float
+
+
+class BoxBody(TypedDict):
+    """In pixels of the upright photo."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class FailedShard(TypedDict):
+    shard: str
+    code: str
+
+
+class ShardCoverage(TypedDict):
+    total: int
+    ok: int
+    failed: list[FailedShard]
+
+
+class StoreCoverage(TypedDict):
+    total: int
+    searched: int
+    missing: list[str]
+
+
+class CoverageBody(TypedDict):
+    stores: StoreCoverage
+    rows: int
+    shards: ShardCoverage
+
+
+class RouteBody(TypedDict):
+    mode: str
+    shard: str
+
+
+class ResultBody(TypedDict):
+    box: BoxBody | None
+    verdict: str
+    candidates: list[CandidateBody]
+    threshold: float
+    coverage: CoverageBody
+    route: RouteBody
+
+
+class TimingBody(TypedDict):
+    encode_ms: float
+    home_ms: float
+    fan_out_ms: float
+    total_ms: float
+
+
+class SearchBody(TypedDict):
+    store: str
+    scope: str
+    truth: str
+    results: list[ResultBody]
+    timing: TimingBody
+
+
+class VerifyBody(TypedDict):
+    score: float
+    distance: float
+    threshold: float
+    match: bool

@@ -1,0 +1,10 @@
+"""The command line, `facegrid`: one module a group of commands, what they share in `options` and `output`."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 it failed, 2 it was called wrongly."""
+    from deploy.cli.app import app  # noqa: PLC0415  # importing the package stays free of charge
+
+    app()

@@ -1,0 +1,91 @@
+"""Options and arguments that several commands share, and the one place where failures become messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from common.errors import FacegridError
+from common.limits import NAME, NAME_RULE
+from deploy.cli.output import complain
+from deploy.client import Client, ClientError, GatewayAway, Problem, Upload
+from deploy.data_folder import DataInUse
+from deploy.enrolment import as_upload
+from deploy.local import ClusterError, PortTaken
+from deploy.photos import Photo
+
+NEXT_STEP = {
+    "UNAUTHORIZED": "Give a key with --key, or in the environment variable FACEGRID_KEY.",
+    "UNKNOWN_STORE": "`facegrid stores` lists the stores; `facegrid stores add NAME` creates one.",
+    "UNKNOWN_SHARD": "`facegrid shards` lists the shards.",
+    "STORE_NOT_EMPTY": "To erase its faces too: `facegrid stores remove NAME --force`.",
+    "NO_LIVE_SHARD": "`facegrid shards` shows what is alive; `facegrid up` starts a whole cluster.",
+    "TRUTH_UNAVAILABLE": "Is the Redis server running? Searches still work; writes wait for it.",
+    "ENCODER_BUSY": "Try again in a moment, or raise FACEGRID_ENCODER_WORKERS or FACEGRID_ENCODER_QUEUE.",
+}
+
+
+def a_name(value: str | None) -> str | None:
+    """Check the name of a store, group or face where it is typed: a usage error, not a request."""
+    if value is not None and NAME.fullmatch(value) is None:
+        raise typer.BadParameter(f"{value!r} is not {NAME_RULE}.")
+    return value
+
+
+Url = Annotated[
+    str, typer.Option("--url", envvar="FACEGRID_URL", help="Where the gateway is.", rich_help_panel="Gateway")
+]
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key", envvar="FACEGRID_KEY", help="API key, if the gateway asks for one.", rich_help_panel="Gateway"
+    ),
+]
+StoreName = Annotated[str, typer.Argument(metavar="STORE", callback=a_name, help="Name of the store.")]
+PhotoFile = Annotated[Path, typer.Argument(metavar="PHOTO", exists=True, dir_okay=False, help="A photo.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway.")]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class FriendlyGroup(TyperGroup):
+    """Turns every failure that was foreseen into a message with the next step, and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ClientError, ClusterError, DataInUse, FacegridError) as error:
+            complain(str(error), next_step(error))
+            raise typer.Exit(1) from error
+
+
+def next_step(error: Exception) -> str:
+    """What a person can do about it; empty if the message says it all."""
+    match error:
+        case GatewayAway():
+            return "Start one with `facegrid up`, or name another with --url."
+        case Problem():
+            return NEXT_STEP.get(error.code, "")
+        case PortTaken():
+            return "Choose another with --port, or stop what is listening there."
+        case DataInUse():
+            return "Use that cluster, stop it first, or choose another folder with --data."
+        case _:
+            return ""
+
+
+def connect(url: str, key: str) -> Client:
+    """A client of the gateway; nothing is sent yet. A URL that is none is a usage error."""
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{url!r} is not a URL such as {DEFAULT_URL}.", param_hint="--url")
+    return Client(url, key)
+
+
+def upload(path: Path) -> Upload:
+    """The photo as it is sent; ClientError if the file cannot be read."""
+    try:
+        return as_upload(Photo(str(path), path))
+    except OSError as error:
+        raise ClientError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,32 @@
+"""The shard service as an ASGI app. Key check first, then the size limit: neither reads a body it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from common.http import BodyLimit, KeyCheck, install_problems
+from common.settings import ShardSettings
+from shard.replica import Replica
+from shard.routes import router
+
+
+def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
+    """The replica that `settings` names; it follows and announces while the lifespan is entered. `redis` stays the
+    caller's to close."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.replica = Replica(settings, redis)
+        async with app.state.replica.running():
+            yield
+
+    app = FastAPI(title="Facegrid shard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    install_problems(app)
+    app.include_router(router)
+    app.add_middleware(BodyLimit, limit=settings.wire_bytes)
+    app.add_middleware(KeyCheck, keys=[settings.cluster_key] if settings.cluster_key else [])  # added last: outermost
+    return app

@@ -1,0 +1,199 @@
+"""The one writer of this replica: brings the index to where the map and the feeds in Redis say it should be.
+
+A cycle: notice whether another server answers → read the map if it changed → install finished loads, start missing
+ones → wait for changes → apply them. All state is compared and mended in every cycle, so a step that fails half way
+is simply done again; feed entries name *which* face changed, so doing one twice ends in the same state.
+
+    wanted, not served          → load, not searched until it is installed
+    served, feed entry          → read the faces named, put or drop their rows
+    served, gap in the feed     → load again; the old view answers until the new one replaces it
+    served, unreadable record   → load again, every few seconds until it can be read
+    another server answers      → the same for every store: what was followed may not be its truth
+    not wanted, re-created      → dropped at once: erased faces must not be found again
+
+While Redis is away the index stays as it is and is searched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from math import inf
+
+from redis.asyncio import Redis
+
+from common.cluster_map import ClusterMap, StoreConfig
+from common.errors import TruthUnavailable
+from common.feed import Changes, map_position, read_changes, replication_id
+from common.ledger import Ledger
+from common.settings import ShardSettings
+from common.types import SPACE_DIMENSION, ReplicaState
+from shard.gate import Gate
+from shard.loader import Loader, usable
+from shard.shard_index import ServedStore, ShardIndex, same_creation
+from shard.waiters import Waiters
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+LOADING_BLOCK_S = 0.02
+"""how long a finished load waits at most until it is installed"""
+
+log = logging.getLogger("facegrid.shard.follower")
+
+
+class Follower:
+    """`changed` is set when the state or the set of stores served has changed."""
+
+    def __init__(self, settings: ShardSettings, redis: Redis, index: ShardIndex, gate: Gate, waiters: Waiters) -> None:
+        self._shard = settings.shard
+        self._redis = redis
+        self._index = index
+        self._gate = gate
+        self._waiters = waiters
+        self._ledger = Ledger(redis)
+        self._map = ClusterMap(redis)
+        self._loader = Loader(self._ledger)
+        self._look_s = settings.heartbeat_s
+        self._block_s = min(settings.heartbeat_s, settings.redis_timeout_s / 2)
+        self._server = ""
+        self._looked_at = -inf
+        self._position = ""
+        self._map_is_read = False
+        self._wanted: dict[str, StoreConfig] = {}
+        self._stale: set[str] = set()
+        self._at_start: set[str] | None = None
+        self.state = ReplicaState.LOADING
+        self.truth_answers: bool | None = None
+        self.changed = asyncio.Event()
+
+    @property
+    def missing(self) -> list[str] | None:
+        """Stores that the map gives to this shard and that are not served yet; None before the map was read."""
+        return None if self._at_start is None else [store for store in self._wanted if store not in self._index]
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        retry_s = FIRST_RETRY_S
+        try:
+            while True:
+                try:
+                    await self._cycle()
+                # Whatever it is: a follower that ended would leave a replica behind that answers with old faces.
+                except Exception as error:  # noqa: BLE001
+                    self._note_failure(error)
+                    await asyncio.sleep(retry_s)
+                    retry_s = min(2 * retry_s, LAST_RETRY_S)
+                else:
+                    retry_s = FIRST_RETRY_S
+                    self._note_answer()
+        finally:
+            self._loader.keep_only({})
+
+    def _note_failure(self, error: Exception) -> None:
+        self._looked_at = -inf  # it may be another server that answers next
+        if not isinstance(error, TruthUnavailable):
+            log.error("A cycle of the follower failed", exc_info=error)
+        elif self.truth_answers is not False:
+            log.warning("Redis is away, searches go on from memory. %s", error.detail)
+            self.truth_answers = False
+
+    def _note_answer(self) -> None:
+        if not self.truth_answers:
+            log.info("Redis answers")
+        self.truth_answers = True
+
+    async def _cycle(self) -> None:
+        await self._notice_another_server()
+        if not self._map_is_read:
+            await self._read_map()
+        await self._install_and_load()
+        block_s = LOADING_BLOCK_S if self._loader.busy else self._block_s
+        changes = await read_changes(self._redis, self._position, self._followed(), max(1, int(block_s * 1000)))
+        if changes.map_changed:
+            self._position = changes.map_position
+            self._map_is_read = False
+            await self._read_map()  # before the faces: a new incarnation's entries are none of the old rows' business
+        await self._apply(changes)
+
+    async def _notice_another_server(self) -> None:
+        # Also without an outage: the connection pool replaces a connection that broke between two commands in silence.
+        now = time.monotonic()
+        if now - self._looked_at < self._look_s:
+            return
+        server = await replication_id(self._redis)
+        if self._server not in ("", server):
+            log.warning("Redis restarted or another server took over: every store is loaded again")
+            self._loader.keep_only({})
+            self._stale = set(self._index.views())
+            self._position = ""
+            self._map_is_read = False
+        self._server = server
+        self._looked_at = now
+
+    async def _read_map(self) -> None:
+        if not self._position:
+            self._position = await map_position(self._redis)
+        stores = await self._map.stores()
+        self._wanted = {store: config for store, config in stores.items() if self._is_mine(config)}
+        if self._at_start is None:
+            self._at_start = set(self._wanted)
+        self._map_is_read = True
+        self._loader.keep_only(self._wanted)
+        for store in self._index.views():
+            if store not in self._wanted or not same_creation(self._index[store], self._wanted[store]):
+                await self._remove(store)
+
+    def _is_mine(self, config: StoreConfig) -> bool:
+        if config.shard == self._shard and config.space not in SPACE_DIMENSION:
+            log.error("Store %s is of the unknown space %s and is not served", config.store, config.space)
+        return config.shard == self._shard and config.space in SPACE_DIMENSION
+
+    async def _remove(self, store: str) -> None:
+        async with self._gate.writing():
+            self._index.remove(store)
+        self._stale.discard(store)
+        self.changed.set()
+        log.info("Store %s is not served any more", store)
+
+    async def _install_and_load(self) -> None:
+        for store, served in self._loader.finished():
+            await self._install(store, served)
+        for store, config in self._wanted.items():
+            if store not in self._index or store in self._stale:
+                self._loader.start(config)
+        if self.state is ReplicaState.LOADING and not (self._at_start or set()).intersection(self.missing or ()):
+            self.state = ReplicaState.READY
+            self.changed.set()
+            log.info("Ready with %d stores", len(self._index.views()))
+
+    async def _install(self, store: str, served: ServedStore) -> None:
+        async with self._gate.writing():
+            self._index.install(store, served)
+        self._stale.discard(store)
+        self._waiters.reached(store, served.version)
+        if self.state is ReplicaState.READY:
+            self.changed.set()
+        log.info("Store %s is served: %d rows at version %d", store, len(served.gallery), served.version)
+
+    def _followed(self) -> dict[str, int]:
+        return {store: view.version for store, view in self._index.views().items() if store not in self._stale}
+
+    async def _apply(self, changes: Changes) -> None:
+        for store in changes.gaps & self._index.views().keys():
+            log.warning("Store %s: its feed was trimmed before it was read; it is loaded again", store)
+            self._stale.add(store)
+        for store, version in changes.versions.items():
+            if store in self._index:
+                await self._apply_to(store, changes.faces[store], version)
+
+    async def _apply_to(self, store: str, face_ids: list[str], version: int) -> None:
+        try:
+            records = await self._ledger.records(store, face_ids)
+        except (KeyError, TypeError, ValueError) as error:  # one store's bad record must not keep the others waiting
+            log.error("Store %s: a record cannot be read (%s)", store, type(error).__name__)
+            self._stale.add(store)
+            return
+        faces = usable(store, self._index[store].space, list(zip(face_ids, records, strict=True)))
+        async with self._gate.writing():
+            self._index.apply(store, faces.face_ids, faces.rows, faces.drops, version)
+        self._waiters.reached(store, version)

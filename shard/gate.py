@@ -1,0 +1,45 @@
+"""Many searches or one write: keeps the one writer (the follower) away from the searches that run on threads.
+
+Both sides are dispatched by the event loop, so this needs no thread lock. A waiting writer goes before new searches,
+and waits only for those that run; after each write the searches that waited get their turn before the next write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Gate:
+    def __init__(self) -> None:
+        self._searches = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @asynccontextmanager
+    async def searching(self) -> AsyncIterator[None]:
+        """Stay inside until the thread is done, cancelled or not: leaving lets the writer in."""
+        while not self._open.is_set():
+            await self._open.wait()
+        self._searches += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._searches -= 1
+            if not self._searches:
+                self._idle.set()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """For one writer only, which awaits nothing inside."""
+        await asyncio.sleep(0)  # those whom the last write kept waiting have been woken, and enter now
+        self._open.clear()
+        try:
+            await self._idle.wait()
+            yield
+        finally:
+            self._open.set()

@@ -1,0 +1,87 @@
+"""What a replica answers: searches and waits to gateways (MessagePack), its state to people and supervisors (JSON)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from common import wire
+from common.errors import MalformedBody, Unavailable, UnsupportedMediaType
+from common.types import ReplicaState
+from shard.replica import Replica
+from shard.searcher import MAX_WAIT_MS
+
+router = APIRouter()
+
+
+def _replica(request: Request) -> Replica:
+    replica: Replica = request.app.state.replica
+    return replica
+
+
+async def _body(request: Request) -> bytes:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != wire.CONTENT_TYPE:
+        raise UnsupportedMediaType(f"This needs {wire.CONTENT_TYPE}.", field="content-type", limit=wire.CONTENT_TYPE)
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise MalformedBody("The caller hung up before its body was complete.", field="body") from None
+
+
+def _answer(packed: bytes) -> Response:
+    return Response(packed, media_type=wire.CONTENT_TYPE)
+
+
+@router.post("/search")
+async def search(request: Request) -> Response:
+    """wire.SearchCall → a wire.QueryReply for each query."""
+    call = wire.unpack_call(await _body(request))
+    return _answer(wire.pack_reply(await _replica(request).searcher.search(call)))
+
+
+@router.post("/await")
+async def await_version(request: Request) -> Response:
+    """wire.AwaitCall → the version applied, once it is the one awaited or a later one, or when the time is over."""
+    call = wire.unpack_await(await _body(request))
+    replica = _replica(request)
+    if replica.version(call.store) < call.version and call.remaining_ms > 0:
+        await replica.waiters.wait(call.store, call.version, min(call.remaining_ms, MAX_WAIT_MS) / 1000)
+    return _answer(wire.pack_version(replica.version(call.store)))
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> dict[str, str]:
+    """503 while stores that the map named at the start are still being loaded."""
+    follower = _replica(request).follower
+    match follower.state:
+        case ReplicaState.READY:
+            return {"status": "ready"}
+        case ReplicaState.LOADING if follower.missing is None:
+            raise Unavailable("The map could not be read yet.")
+        case ReplicaState.LOADING:
+            raise Unavailable(f"{len(follower.missing or ())} stores are being loaded.")
+
+
+@router.get("/status")
+async def status(request: Request) -> dict[str, Any]:
+    """For people: what is served and how far. Nothing of the faces."""
+    replica = _replica(request)
+    stores = {store: {"version": view.version, "rows": view.rows} for store, view in sorted(replica.stores.items())}
+    return {
+        "shard": replica.settings.shard,
+        "replica": replica.settings.replica,
+        "boot": replica.boot,
+        "state": replica.follower.state,
+        "truth": "ok" if replica.follower.truth_answers else "unreachable",
+        "rows": sum(view.rows for view in replica.stores.values()),
+        "stores": stores,
+        "missing": sorted(replica.follower.missing or ()),
+    }

@@ -1,0 +1,52 @@
+"""Runs search calls on threads, under the gate, each only while its caller can still use the answer.
+
+As many at once as there are threads, each with one OpenMP thread, so that searches never ask for more cores than the
+machine was promised to give. A call is one piece of work: its queries are answered one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from common.errors import DeadlineExceeded
+from common.wire import QueryReply, SearchCall
+from shard.gallery import use_one_openmp_thread
+from shard.gate import Gate
+from shard.shard_index import ShardIndex
+
+MAX_WAIT_MS = 300_000
+"""no caller waits longer, whatever it says"""
+
+
+class Searcher:
+    def __init__(self, index: ShardIndex, gate: Gate, threads: int) -> None:
+        self._index = index
+        self._gate = gate
+        self._threads = ThreadPoolExecutor(threads, "search", initializer=use_one_openmp_thread)
+        self._free = asyncio.Semaphore(threads)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def search(self, call: SearchCall) -> tuple[QueryReply, ...]:
+        """Answer the call's queries. Raises DeadlineExceeded after `remaining_ms`, WrongSpace."""
+        seconds = min(call.remaining_ms, MAX_WAIT_MS) / 1000
+        if seconds <= 0:
+            raise DeadlineExceeded("The caller's time was over when the call arrived.", field="remaining_ms")
+        work = asyncio.create_task(self._run(call, time.monotonic() + seconds))
+        try:
+            async with asyncio.timeout(seconds):
+                # Shielded: a thread cannot be stopped from outside, and the gate must stay held until it is done.
+                return await asyncio.shield(work)
+        except TimeoutError:
+            raise DeadlineExceeded("The search ran out of time.") from None
+
+    async def _run(self, call: SearchCall, give_up_at: float) -> tuple[QueryReply, ...]:
+        # The thread first, then the gate: so the writer waits for searches that run, never for those that queue.
+        async with self._free, self._gate.searching():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, call, give_up_at)
+
+    def _answer(self, call: SearchCall, give_up_at: float) -> tuple[QueryReply, ...]:
+        return tuple(self._index.search(query, call.space, give_up_at) for query in call.queries)

@@ -1,0 +1,96 @@
+"""All stores of this replica: what is in memory, how far it has come, and one search over many of them.
+
+Not locked: the follower writes under the gate while no search runs, searches read on threads in between. A store is
+here only when it is wholly loaded; `searched` of a reply names exactly the stores that were.
+
+Every search is exact today, so `exact` changes nothing. Codes that nominate over many stores at once belong here,
+beside the galleries they are built from; `ranking.best` takes nominees from them instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from common.cluster_map import StoreConfig
+from common.errors import DeadlineExceeded, WrongSpace
+from common.types import Candidate, StoreView, Vectors
+from common.wire import Query, QueryReply
+from shard.gallery import Gallery
+from shard.ranking import best, probe_blocks
+
+
+def same_creation(one: StoreConfig | ServedStore, other: StoreConfig) -> bool:
+    """Whether rows of the one are rows of the other: a store deleted and created again shares only its name."""
+    return (one.incarnation, one.space) == (other.incarnation, other.space)
+
+
+@dataclass(slots=True)
+class ServedStore:
+    """A store in memory, up to its feed's `version`."""
+
+    incarnation: str
+    space: str
+    gallery: Gallery
+    version: int
+
+    @property
+    def view(self) -> StoreView:
+        return StoreView(self.version, len(self.gallery))
+
+
+class ShardIndex:
+    def __init__(self) -> None:
+        self._stores: dict[str, ServedStore] = {}
+
+    def __contains__(self, store: str) -> bool:
+        return store in self._stores
+
+    def __getitem__(self, store: str) -> ServedStore:
+        return self._stores[store]
+
+    def views(self) -> dict[str, StoreView]:
+        return {store: served.view for store, served in self._stores.items()}
+
+    def version(self, store: str) -> int:
+        """The version applied; 0 for a store that is not served."""
+        served = self._stores.get(store)
+        return 0 if served is None else served.version
+
+    def install(self, store: str, served: ServedStore) -> None:
+        self._stores[store] = served
+
+    def remove(self, store: str) -> None:
+        self._stores.pop(store, None)
+
+    def apply(self, store: str, face_ids: Sequence[str], rows: Vectors, drops: Iterable[str], version: int) -> None:
+        """Put and drop rows of a served store, which is at `version` then. Raises ValueError like `Gallery.put`."""
+        served = self._stores[store]
+        served.gallery.put(face_ids, rows)
+        served.gallery.drop(drops)
+        served.version = version
+
+    def search(self, query: Query, space: str, give_up_at: float = inf) -> QueryReply:
+        """Search the stores asked for that are served here, as if they were one gallery.
+
+        Raises WrongSpace if one of them has another embedding space or dimension, DeadlineExceeded once
+        `time.monotonic()` passes `give_up_at`.
+        """
+        served = {store: self._stores[store] for store in query.stores if store in self._stores}
+        for store, one in served.items():
+            _check_space(store, one, space, query.probes.shape[1])
+        galleries = [(store, one.gallery) for store, one in served.items() if len(one.gallery)]
+        candidates: list[tuple[Candidate, ...]] = []
+        for block in probe_blocks(galleries, query.probes, query.top_k):
+            if time.monotonic() >= give_up_at:
+                raise DeadlineExceeded("The search ran out of time.")
+            candidates += best(galleries, block, query.top_k)
+        return QueryReply({store: one.view for store, one in served.items()}, tuple(candidates))
+
+
+def _check_space(store: str, served: ServedStore, space: str, dimension: int) -> None:
+    if space != served.space or dimension != served.gallery.dimension:
+        detail = f"Store {store} holds {served.space} of {served.gallery.dimension} numbers"
+        raise WrongSpace(f"{detail}, the probes are {space} of {dimension}.", field="space", limit=served.space)

@@ -1,0 +1,58 @@
+"""The compose file, its example of settings and the services' own settings agree; no engine is needed to see that."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from common.settings import GatewaySettings, ShardSettings
+from tests.rules.files import text
+
+VARIABLE = re.compile(r"\$\{(?P<name>FACEGRID_\w+)(?::-(?P<default>[^}]*))?")
+FOR_TESTS = {"FACEGRID_IMAGE_TAG"}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(text("docker-compose.yml"))["services"]
+    assert found.keys() == {"redis", "shard-1", "shard-2", "shard-3", "gateway"}
+    return found
+
+
+def test_the_example_lists_every_variable_with_the_default_of_the_compose_file() -> None:
+    matches = list(VARIABLE.finditer(text("docker-compose.yml")))
+    variables = {match["name"]: match["default"] or "" for match in matches if match["name"] not in FOR_TESTS}
+    lines = [line for line in text(".env.example").splitlines() if line and not line.startswith("#")]
+    assert dict(line.split("=", 1) for line in lines) == variables
+
+
+def test_every_setting_given_to_a_service_is_one_of_its_settings(services: dict[str, dict[str, Any]]) -> None:
+    known = {name: ShardSettings.model_fields.keys() for name in services if name.startswith("shard")}
+    known["gateway"] = GatewaySettings.model_fields.keys()
+    for name, fields in known.items():
+        given = {variable.removeprefix("FACEGRID_").lower() for variable in services[name]["environment"]}
+        assert given <= fields, name
+
+
+def test_shards_announce_the_name_and_port_under_which_they_are_reached(services: dict[str, dict[str, Any]]) -> None:
+    for name in ("shard-1", "shard-2", "shard-3"):
+        environment = services[name]["environment"]
+        assert environment["FACEGRID_SHARD"] == name.replace("shard-", "s")
+        assert environment["FACEGRID_ADVERTISE_URL"] == f"http://{name}:{environment['FACEGRID_PORT']}"
+
+
+def test_nothing_but_the_gateway_can_be_reached_from_outside(services: dict[str, dict[str, Any]]) -> None:
+    assert [name for name, service in services.items() if "ports" in service] == ["gateway"]
+    assert [name for name, service in services.items() if service["networks"] != ["inside"]] == ["gateway"]
+    assert services["gateway"]["ports"][0].startswith("${FACEGRID_BIND:-127.0.0.1}:")
+
+
+def test_no_service_has_more_rights_than_it_needs(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"] is True, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "mem_limit" in service, name

@@ -1,0 +1,134 @@
+"""Who may import what. Each rule is shown to find a violation before the code is held to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rules.files import CODE, modules
+from tests.rules.imports import against_direction, against_ownership, imports_of, reads_of_environment
+
+MAY_IMPORT = {
+    "common": frozenset[str](),
+    "gateway": frozenset({"common"}),
+    "shard": frozenset({"common"}),
+    "deploy": frozenset({"common", "gateway", "shard"}),
+}
+OWNERS = {
+    "faiss": ("shard/gallery.py",),
+    # The first five talk to Redis. The others are handed the client and hand it on.
+    "redis": (
+        "common/truth.py",
+        "common/ledger.py",
+        "common/feed.py",
+        "common/cluster_map.py",
+        "deploy/embedded_redis.py",
+        "gateway/app.py",
+        "shard/__main__.py",
+        "shard/app.py",
+        "shard/replica.py",
+        "shard/follower.py",
+    ),
+    # The hot lane is shard_client's alone; the app opens it, and the command line is a client of the gateway.
+    "httpx": ("gateway/shard_client.py", "gateway/app.py", "deploy/*"),
+    # Reading a pickle runs what it says.
+    "pickle": (),
+    "cPickle": (),
+    "_pickle": (),
+    "dill": (),
+    "cloudpickle": (),
+    "joblib": (),
+    "shelve": (),
+    "marshal": (),
+}
+ENVIRONMENT_READERS = ("common/settings.py", "*/__main__.py", "deploy/*")
+
+
+@pytest.fixture(scope="module")
+def code() -> dict[str, str]:
+    found = modules(*CODE)
+    assert {"common/ledger.py", "deploy/embedded_redis.py"} <= found.keys()
+    return found
+
+
+def test_packages_import_only_downwards(code: dict[str, str]) -> None:
+    assert [line for path, source in code.items() for line in against_direction(path, source, MAY_IMPORT)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("common/a.py", "from shard.gallery import Gallery"),
+        ("common/a.py", "import tests.conftest"),
+        ("gateway/a.py", "from shard import app"),
+        ("gateway/a.py", "def late():\n    import shard.gallery as g"),
+        ("gateway/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deploy.client import Client"),
+        ("gateway/a.py", "from importlib import import_module\nimport_module('shard.app')"),
+        ("shard/routes/a.py", "import gateway"),
+        ("shard/a.py", "from . import gallery"),
+        ("deploy/a.py", "from tests import conftest"),
+    ],
+)
+def test_an_import_upwards_or_across_is_found(path: str, source: str) -> None:
+    assert len(against_direction(path, source, MAY_IMPORT)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("common/a.py", "import shardless\nfrom common import keys"),
+        ("gateway/a.py", "from common.types import Kind\nfrom gateway.router import route"),
+        ("deploy/a.py", "import gateway.__main__, shard.__main__"),
+    ],
+)
+def test_an_import_downwards_is_allowed(path: str, source: str) -> None:
+    assert against_direction(path, source, MAY_IMPORT) == []
+
+
+def test_a_library_with_owners_is_imported_by_them_alone(code: dict[str, str]) -> None:
+    assert [line for path, source in code.items() for line in against_ownership(path, source, OWNERS)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("shard/routes.py", "import faiss"),
+        ("gateway/router.py", "from redis.asyncio import Redis"),
+        ("gateway/router.py", "from redis import exceptions as gone"),
+        ("gateway/enrol.py", "import httpx"),
+        ("shard/gallery.py", "import pickle"),
+        ("deploy/a.py", "__import__('marshal')"),
+    ],
+)
+def test_an_import_by_somebody_else_is_found(path: str, source: str) -> None:
+    assert len(against_ownership(path, source, OWNERS)) == 1
+
+
+def test_no_permission_outlives_its_use(code: dict[str, str]) -> None:
+    used = {
+        (found.root, path)
+        for path, source in code.items()
+        for found in imports_of(source)
+        if found.root in OWNERS and not path.startswith("deploy/")
+    }
+    granted = {(library, path) for library, paths in OWNERS.items() for path in paths if not path.startswith("deploy/")}
+    assert granted - used == set()
+
+
+def test_only_settings_and_starters_read_the_environment(code: dict[str, str]) -> None:
+    assert [
+        line for path, source in code.items() for line in reads_of_environment(path, source, ENVIRONMENT_READERS)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.environ['X']",
+        "import os as system\nsystem.getenv('X')",
+        "from os import environ",
+        "from os import getenv as get",
+    ],
+)
+def test_a_read_of_the_environment_is_found(source: str) -> None:
+    assert reads_of_environment("gateway/app.py", source, ENVIRONMENT_READERS) != []
+    assert reads_of_environment("gateway/__main__.py", source, ENVIRONMENT_READERS) == []

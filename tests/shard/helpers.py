@@ -1,0 +1,121 @@
+"""What the shard's tests share: rows, a writer to the truth, and a replica that really runs behind its HTTP edge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+from redis.asyncio import Redis
+
+from common import wire
+from common.cluster_map import ClusterMap, StoreConfig
+from common.ledger import Ledger, Put
+from common.records import FaceRecord, pack_vectors
+from common.settings import ShardSettings
+from common.truth import connect
+from common.types import DLIB_SPACE, Candidate, Kind, Vectors
+from shard.app import create_app
+from shard.replica import Replica
+
+PATIENCE_S = 20.0
+
+
+def unit(count: int, seed: int = 0, dimension: int = 128) -> Vectors:
+    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
+
+
+def truth_of(galleries: Mapping[str, Mapping[str, Vectors]], probe: Vectors, top_k: int) -> tuple[Candidate, ...]:
+    """The answer by plain numpy: one product, one sort."""
+    every = [
+        Candidate(store, face_id, float(np.float32((row.astype(np.float64) * probe.astype(np.float64)).sum())))
+        for store, faces in galleries.items()
+        for face_id, row in faces.items()
+    ]
+    return tuple(sorted(every, key=lambda c: (-c.score, c.store, c.face_id))[:top_k])
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; fails after a patience that only a fault exceeds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes to the truth as gateways do."""
+
+    redis: Redis
+    feed_length: int = 100_000
+
+    async def open(self, store: str, shard: str = "s1", space: str = DLIB_SPACE) -> StoreConfig:
+        return await ClusterMap(self.redis).create(StoreConfig(store, shard=shard, space=space))
+
+    async def put(self, config: StoreConfig, faces: Mapping[str, Vectors], space: str = DLIB_SPACE) -> int:
+        puts = [
+            Put(face_id, FaceRecord(row, space, Kind.VISITOR, 1.0, 1.0, 1).pack(), pack_vectors(row))
+            for face_id, row in faces.items()
+        ]
+        return (await self._ledger.commit(config.store, config.incarnation, puts=puts)).version
+
+    async def delete(self, config: StoreConfig, face_ids: Iterable[str]) -> int:
+        return (await self._ledger.commit(config.store, config.incarnation, deletes=list(face_ids))).version
+
+    @property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.redis, self.feed_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    replica: Replica
+    http: httpx.AsyncClient
+
+    async def post(self, path: str, body: bytes) -> httpx.Response:
+        return await self.http.post(path, content=body, headers={"Content-Type": wire.CONTENT_TYPE})
+
+    async def search(self, stores: Iterable[str], probes: Vectors, top_k: int = 5) -> wire.QueryReply:
+        call = wire.SearchCall(DLIB_SPACE, (wire.Query(tuple(stores), probes, top_k),), remaining_ms=10_000)
+        response = await self.post("/search", wire.pack_call(call))
+        assert response.status_code == 200, response.text
+        return wire.unpack_reply(response.content, call)[0]
+
+    async def reach(self, store: str, version: int, remaining_ms: int = 20_000) -> int:
+        response = await self.post("/await", wire.pack_await(wire.AwaitCall(store, version, remaining_ms)))
+        assert response.status_code == 200, response.text
+        return wire.unpack_version(response.content)
+
+    def faces(self, store: str) -> dict[str, Vectors]:
+        """What the replica has in memory."""
+        gallery = self.replica.index[store].gallery
+        return {gallery.face_id(at): gallery.rows[at].copy() for at in range(len(gallery))}
+
+
+def settings_for(redis_url: str, heartbeat_s: float = 0.2, redis_timeout_s: float = 2.0) -> ShardSettings:
+    return ShardSettings(
+        redis_url=redis_url, heartbeat_s=heartbeat_s, redis_timeout_s=redis_timeout_s, search_threads=2
+    )
+
+
+@asynccontextmanager
+async def running(settings: ShardSettings) -> AsyncIterator[Running]:
+    """A replica with its lifespan entered, ready or not, and a client that speaks to it."""
+    redis = connect(settings.redis_url, settings.redis_timeout_s)
+    app = create_app(settings, redis)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://s1") as http:
+        yield Running(app.state.replica, http)
+    await redis.aclose()
+
+
+@asynccontextmanager
+async def ready(settings: ShardSettings) -> AsyncIterator[Running]:
+    async with running(settings) as one:
+        await eventually(lambda: one.replica.follower.state == "ready")
+        yield one

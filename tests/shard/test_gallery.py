@@ -1,0 +1,91 @@
+"""The gallery against a plain dict: whatever is put and dropped, its rows are the dict's and lie without gaps."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.types import Vectors
+from shard.gallery import Gallery, use_one_openmp_thread
+from tests.shard.helpers import unit
+
+ROWS = unit(40, dimension=8)
+STEPS = st.lists(st.tuples(st.booleans(), st.lists(st.tuples(st.integers(0, 30), st.integers(0, 39)), max_size=8)))
+
+
+@given(STEPS)
+def test_puts_and_drops_leave_what_a_dict_would_hold(steps: list[tuple[bool, list[tuple[int, int]]]]) -> None:
+    gallery, model = Gallery(8), dict[str, Vectors]()
+    for adds, faces in steps:
+        named = [(f"f{face}", ROWS[row]) for face, row in faces]
+        if adds:
+            gallery.put([face_id for face_id, _ in named], np.array([row for _, row in named]).reshape(-1, 8))
+            model.update(named)
+        else:
+            gallery.drop([face_id for face_id, _ in named])
+            for face_id, _ in named:
+                model.pop(face_id, None)
+    held = {gallery.face_id(at): gallery.rows[at].tolist() for at in range(len(gallery))}
+    assert held == {face_id: row.tolist() for face_id, row in model.items()}
+    assert gallery.rows.flags.c_contiguous
+
+
+def test_a_dropped_row_is_wiped_from_memory() -> None:
+    gallery = Gallery(8)
+    gallery.put(["x", "y", "z"], ROWS[:3])
+    rows = gallery.rows
+    gallery.drop(["x"])
+    assert [gallery.face_id(at) for at in range(2)] == ["z", "y"]
+    assert not rows[2].any()
+    assert not (rows == ROWS[0]).all(axis=1).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_not_finite_never_enters(value: float) -> None:
+    gallery = Gallery(8)
+    rows = ROWS[:2].copy()
+    rows[1, 3] = value
+    with pytest.raises(ValueError, match="finite"):
+        gallery.put(["x", "y"], rows)
+    assert len(gallery) == 0
+
+
+def test_rows_of_another_length_or_number_never_enter() -> None:
+    gallery = Gallery(8)
+    for rows in (ROWS[:1, :4], ROWS[:2]):
+        with pytest.raises(ValueError, match="rows of 8"):
+            gallery.put(["x"], rows)
+    assert len(gallery) == 0
+
+
+def test_a_score_is_the_same_alone_and_among_others() -> None:
+    rows, probe = unit(5000, 1), unit(1, 2)[0]
+    gallery = Gallery(128)
+    gallery.put([f"f{at}" for at in range(5000)], rows)
+    every = gallery.exact_scores(probe)
+    assert every.dtype == np.float32
+    assert np.array_equal(every, (rows.astype(np.float64) * probe.astype(np.float64)).sum(axis=1).astype(np.float32))
+    for at in (0, 1, 4095, 4096, 4999):
+        assert gallery.exact_scores(probe, np.array([at]))[0] == every[at]
+
+
+def test_openmp_threads_are_limited_where_a_search_thread_starts() -> None:
+    with ThreadPoolExecutor(1, initializer=use_one_openmp_thread) as pool:
+        assert pool.submit(faiss.omp_get_max_threads).result() == 1
+
+
+def test_faiss_lets_other_threads_run_while_it_searches() -> None:
+    gallery = Gallery(128)
+    gallery.put([f"f{at}" for at in range(50_000)], unit(50_000))
+    probes, moments = unit(64, 1), 0
+    search = threading.Thread(target=gallery.nominate, args=(probes, 10))
+    search.start()
+    while search.is_alive():
+        moments += 1
+    assert moments > 100  # with the GIL held it would be a handful: one before, one after

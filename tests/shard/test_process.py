@@ -1,0 +1,102 @@
+"""`python -m shard` as a real process: how it starts, how it refuses to, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from common.cluster_map import ClusterMap
+from deploy.children import start_child
+from deploy.embedded_redis import free_port
+from tests.conftest import REPOSITORY
+from tests.shard.helpers import PATIENCE_S, Writer, unit
+
+pytestmark = pytest.mark.cluster
+
+
+def environment(**settings: object) -> dict[str, str]:
+    mine = {f"FACEGRID_{name.upper()}": str(value) for name, value in settings.items()}
+    return {name: value for name, value in os.environ.items() if not name.startswith("FACEGRID_")} | mine
+
+
+def refused(**settings: object) -> subprocess.CompletedProcess[str]:
+    """Run until it gives up, which it is expected to do at once."""
+    return subprocess.run(
+        [sys.executable, "-m", "shard"],
+        cwd=REPOSITORY,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def process(redis_url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    port = free_port()
+    settings = environment(port=port, redis_url=redis_url)
+    child = start_child([sys.executable, "-m", "shard"], env=settings | {"PYTHONPATH": str(REPOSITORY)})
+    yield child, f"http://127.0.0.1:{port}"
+    child.kill()
+    child.wait()
+
+
+async def test_it_serves_and_ends_cleanly_on_sigterm(
+    redis: Redis, process: tuple[subprocess.Popen[bytes], str]
+) -> None:
+    child, url = process
+    writer = Writer(redis)
+    await writer.put(await writer.open("A"), {"f0": unit(1)[0]})
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(PATIENCE_S):
+        while not await _is_served(http, url):
+            await asyncio.sleep(0.05)
+        assert [beat.url for beat in await ClusterMap(redis).replicas()] == [url]
+        child.send_signal(signal.SIGTERM)
+        while child.poll() is None:
+            await asyncio.sleep(0.02)
+    assert child.returncode == 0
+    assert await ClusterMap(redis).replicas() == []
+
+
+async def _is_served(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return "A" in (await http.get(f"{url}/status")).json()["stores"]
+    except httpx.TransportError:
+        return False
+
+
+def test_a_taken_port_is_a_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = refused(port=port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"shard: Cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"port": "many"}, "FACEGRID_PORT"),
+        ({"host": "0.0.0.0"}, "FACEGRID_CLUSTER_KEY"),  # noqa: S104  # that it is refused is the point
+        ({"shard": "s 1"}, "FACEGRID_SHARD"),
+        ({"replica": ""}, "FACEGRID_REPLICA"),
+        ({"redis_url": "secret-host"}, "FACEGRID_REDIS_URL"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_status_2(settings: dict[str, str], named: str) -> None:
+    done = refused(**settings)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "secret-host" not in done.stderr
