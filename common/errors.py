@@ -27,7 +27,6 @@ FacegridError                       500 INTERNAL
 ├── Conflict                        409 CONFLICT
 │   ├── VersionConflict             409 VERSION_CONFLICT
 │   ├── FaceChanged                 409 FACE_CHANGED
-│   ├── FaceExists                  409 FACE_EXISTS
 │   └── StoreNotEmpty               409 STORE_NOT_EMPTY
 └── Unavailable                     503 UNAVAILABLE
     ├── TruthUnavailable            503 TRUTH_UNAVAILABLE
@@ -191,10 +190,6 @@ class FaceChanged(Conflict):
     code, title = "FACE_CHANGED", "The face was changed by somebody else meanwhile"
 
 
-class FaceExists(Conflict):
-    code, title = "FACE_EXISTS", "The face exists already"
-
-
 class StoreNotEmpty(Conflict):
     code, title = "STORE_NOT_EMPTY", "The store still holds faces"
 
@@ -204,7 +199,7 @@ class Unavailable(FacegridError):
 
 
 class TruthUnavailable(Unavailable):
-    code, title = "TRUTH_UNAVAILABLE", "Redis cannot be reached; nothing was changed"
+    code, title = "TRUTH_UNAVAILABLE", "Redis cannot be reached or refuses the write"
 
 
 class EncoderBusy(Unavailable):

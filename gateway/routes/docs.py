@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from common.errors import FacegridError
 from common.http import PROBLEM
 from gateway.body import JSON, MULTIPART, RAW
-from gateway.schemas.answers import ProblemAnswer
+from gateway.schemas.base import ProblemAnswer
 
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemAnswer"}
 

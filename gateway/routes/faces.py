@@ -16,7 +16,7 @@ from gateway.deadline import Deadline
 from gateway.enrol import Enrolment, unknown_face
 from gateway.photos import one_face_each, stack
 from gateway.routes.docs import jpeg, json_body, multipart, problems, raw_body, request_body, succeeds
-from gateway.schemas.answers import EnrolAnswer, EraseAnswer, FaceAnswer, FacesAnswer
+from gateway.schemas.faces import EnrolAnswer, EraseAnswer, FaceAnswer, FacesAnswer
 from gateway.schemas.requests import EnrolBody, EnrolOptions
 from gateway.services import Services, deadline, services
 

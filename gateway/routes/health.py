@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 
 from common.errors import Unavailable
 from gateway.routes.docs import problems
-from gateway.schemas.answers import Health
+from gateway.schemas.base import Health
 from gateway.services import Services, services
 
 router = APIRouter(tags=["health"])

@@ -18,8 +18,8 @@ from gateway.encoder import Box
 from gateway.identify import Asked
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.routes.docs import json_body, multipart, problems, raw_body, request_body
-from gateway.schemas.answers import CoverageAnswer, RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
 from gateway.schemas.requests import SearchBody, SearchOptions
+from gateway.schemas.search import CoverageAnswer, RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
 from gateway.services import Services, deadline, services
 
 router = APIRouter(tags=["search"])

@@ -13,8 +13,8 @@ from common.types import ReplicaState
 from gateway.catalogue import StoreChange
 from gateway.placement import rows_of
 from gateway.routes.docs import problems, succeeds
-from gateway.schemas.answers import ReplicaAnswer, ShardAnswer, ShardsAnswer, StoreAnswer, StoresAnswer
 from gateway.schemas.requests import StoreBody
+from gateway.schemas.stores import ReplicaAnswer, ShardAnswer, ShardsAnswer, StoreAnswer, StoresAnswer
 from gateway.services import Services, services
 from gateway.view import ClusterView
 

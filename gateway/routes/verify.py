@@ -15,8 +15,8 @@ from gateway.deadline import Deadline
 from gateway.enrol import unknown_face
 from gateway.photos import one_face_each, stack
 from gateway.routes.docs import json_body, multipart, problems, request_body
-from gateway.schemas.answers import VerifyAnswer
 from gateway.schemas.requests import VerifyBody
+from gateway.schemas.search import VerifyAnswer
 from gateway.services import Services, deadline, services
 from gateway.threshold import score_at_fmr
 

@@ -1,0 +1,147 @@
+"""Answers to who is this, and are these two the same. Scores are cosines; milliseconds say so in their names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from common.cluster_map import StoreConfig
+from common.types import Candidate, Scope, Verdict
+from common.vectors import distance
+from gateway.encoder import Box
+from gateway.identify import Identified
+from gateway.router import Coverage
+from gateway.schemas import examples
+from gateway.schemas.base import TruthState, with_example
+
+
+class CandidateAnswer(BaseModel):
+    model_config = with_example(examples.CANDIDATE)
+    store: str
+    face_id: str
+    score: float
+    distance: float
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> CandidateAnswer:
+        return cls(
+            store=candidate.store,
+            face_id=candidate.face_id,
+            score=candidate.score,
+            distance=distance(candidate.score),
+        )
+
+
+class StoresCovered(BaseModel):
+    total: int
+    searched: int
+    missing: list[str]
+
+
+class FailedShard(BaseModel):
+    shard: str
+    code: str
+
+
+class ShardsCovered(BaseModel):
+    total: int
+    ok: int
+    failed: list[FailedShard]
+
+
+class CoverageAnswer(BaseModel):
+    model_config = with_example(examples.COVERAGE)
+    stores: StoresCovered
+    rows: int
+    shards: ShardsCovered
+
+    @classmethod
+    def of(cls, coverage: Coverage) -> CoverageAnswer:
+        failed = [FailedShard(shard=shard, code=code) for shard, code in sorted(coverage.failed.items())]
+        return cls(
+            stores=StoresCovered(total=len(coverage.stores), searched=len(coverage.searched), missing=coverage.missing),
+            rows=coverage.rows,
+            shards=ShardsCovered(total=len(coverage.shards), ok=len(coverage.shards) - len(failed), failed=failed),
+        )
+
+
+class BoxAnswer(BaseModel):
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class RouteAnswer(BaseModel):
+    mode: Literal["home", "fan_out"]
+    shard: str
+    """the home store's"""
+    versions: dict[str, int]
+    """store → version at which it was searched; the home store's is the `expected_version` to enrol a stranger with"""
+
+
+class ResultAnswer(BaseModel):
+    model_config = with_example(examples.RESULT)
+    box: BoxAnswer | None
+    """where the face is in the photo; null for an embedding"""
+    verdict: Verdict
+    candidates: list[CandidateAnswer]
+    threshold: float
+    coverage: CoverageAnswer
+    route: RouteAnswer
+
+    @classmethod
+    def of(cls, result: Identified, home: StoreConfig, box: Box | None) -> ResultAnswer:
+        return cls(
+            box=None if box is None else BoxAnswer(left=box.left, top=box.top, width=box.width, height=box.height),
+            verdict=result.verdict,
+            candidates=[CandidateAnswer.of(candidate) for candidate in result.candidates],
+            threshold=result.threshold,
+            coverage=CoverageAnswer.of(result.coverage),
+            route=RouteAnswer(mode=result.mode, shard=home.shard, versions=result.coverage.searched),
+        )
+
+
+class TimingAnswer(BaseModel):
+    encode_ms: float
+    home_ms: float
+    fan_out_ms: float
+    total_ms: float
+
+
+class SearchAnswer(BaseModel):
+    model_config = with_example(
+        {
+            "store": "vienna-1",
+            "scope": "auto",
+            "truth": "ok",
+            "view_age_s": 0.2,
+            "results": [examples.RESULT],
+            "timing": {"encode_ms": 91.0, "home_ms": 2.1, "fan_out_ms": 3.4, "total_ms": 97.2},
+        }
+    )
+    store: str
+    scope: Scope
+    truth: TruthState
+    view_age_s: float
+    """since the map and the heartbeats were read"""
+    results: list[ResultAnswer]
+    """one a face found in the photo, largest first; one an embedding, in the order sent"""
+    timing: TimingAnswer
+
+
+class VerifyAnswer(BaseModel):
+    model_config = with_example({"score": 0.9731, "distance": 0.2319, "threshold": 0.926, "fmr": 0.001, "match": True})
+    score: float
+    distance: float
+    threshold: float
+    fmr: float
+    """chance that two different people score the threshold or more"""
+    match: bool
+
+
+class RecognizeAnswer(BaseModel):
+    model_config = with_example({"result": "095"})
+    result: str | None
+    """the face id; null: nobody enrolled matches"""
