@@ -8,7 +8,7 @@ request finishes the work.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -36,6 +36,12 @@ class StoreConfig:
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
+    @classmethod
+    def from_json(cls, raw: bytes) -> StoreConfig:
+        """Fields that a later version added are passed over; writing such an entry back fails, as it must."""
+        read = json.loads(raw)
+        return cls(**{one.name: read[one.name] for one in fields(cls) if one.name in read})
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
@@ -54,10 +60,11 @@ class Heartbeat:
 
     @classmethod
     def from_json(cls, raw: bytes) -> Heartbeat:
-        fields = json.loads(raw)
-        fields["state"] = ReplicaState(fields["state"])
-        fields["stores"] = {store: StoreView(**view) for store, view in fields["stores"].items()}
-        return cls(**fields)
+        read = json.loads(raw)
+        known = {one.name: read[one.name] for one in fields(cls)}
+        known["state"] = ReplicaState(read["state"])
+        known["stores"] = {store: StoreView(**view) for store, view in read["stores"].items()}
+        return cls(**known)
 
 
 class ClusterMap:
@@ -68,7 +75,7 @@ class ClusterMap:
     async def stores(self) -> dict[str, StoreConfig]:
         with truth():
             found: Any = await self._redis.hgetall(keys.MAP_STORES)
-        return {name.decode(): StoreConfig(**json.loads(raw)) for name, raw in found.items()}
+        return {name.decode(): StoreConfig.from_json(raw) for name, raw in found.items()}
 
     async def create(self, config: StoreConfig) -> StoreConfig:
         """Put a new store in the map. Raises Conflict if it is there already, TruthUnavailable."""

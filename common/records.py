@@ -5,7 +5,7 @@ The record holds all that a replica needs (the row); the templates sit in their 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import ormsgpack
@@ -45,11 +45,18 @@ class FaceRecord:
 
     @classmethod
     def unpack(cls, raw: bytes) -> FaceRecord:
-        """Raises KeyError, TypeError or ValueError on bytes that `pack` did not make."""
-        fields = ormsgpack.unpackb(raw)
-        fields["row"] = np.frombuffer(fields["row"], dtype="<f4")
-        fields["kind"] = Kind(fields["kind"])
-        return cls(**fields)
+        """Raises KeyError, TypeError or ValueError on bytes that `pack` did not make.
+
+        Fields that a later version added are passed over: replicas of two versions serve side by side in an upgrade.
+        """
+        read = ormsgpack.unpackb(raw)
+        known = {name: read[name] for name in FIELDS if name in read}
+        known["row"] = np.frombuffer(read["row"], dtype="<f4")
+        known["kind"] = Kind(read["kind"])
+        return cls(**known)
+
+
+FIELDS = tuple(one.name for one in fields(FaceRecord))
 
 
 def pack_vectors(vectors: Vectors) -> bytes:

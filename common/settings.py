@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import os
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import UnsafeBinding
+from common.limits import NAME, NAME_RULE
+from common.truth import check_url
 
 
 def is_loopback(host: str) -> bool:
@@ -30,6 +32,12 @@ class Settings(BaseSettings):
 class RedisSettings(Settings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Where the truth is kept.")
     redis_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one answer of Redis.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: str) -> str:
+        check_url(value)
+        return value
 
 
 class ShardSettings(RedisSettings):
@@ -52,8 +60,20 @@ class ShardSettings(RedisSettings):
     wire_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of one call from a gateway.")
 
     @property
+    def name(self) -> str:
+        """How the process calls itself in its log."""
+        return f"{self.shard}/{self.replica}"
+
+    @property
     def url(self) -> str:
         return self.advertise_url or f"http://{self.host}:{self.port}"
+
+    @field_validator("shard", "replica")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if NAME.fullmatch(value) is None:
+            raise ValueError(f"must be {NAME_RULE}")
+        return value
 
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> ShardSettings:
@@ -96,6 +116,11 @@ class GatewaySettings(RedisSettings, EncoderSettings):
     target_fpir: float = Field(0.01, gt=0, lt=1, description="Accepted chance that a stranger matches anyone.")
     verify_fmr: float = Field(0.001, gt=0, lt=1, description="Accepted chance that two strangers verify as one person.")
     feed_length: int = Field(100_000, ge=100, description="Entries kept in a store's feed.")
+
+    @property
+    def name(self) -> str:
+        """How the process calls itself in its log."""
+        return "gateway"
 
     @property
     def keys(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -19,6 +20,14 @@ from redis.exceptions import RedisError
 from common.errors import TruthUnavailable
 
 Outcome = Literal["unchanged", "unknown"]
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError, without repeating the URL (it may hold a password), if `connect` could not use it."""
+    try:
+        parse_url(url)
+    except ValueError:
+        raise ValueError("must be a redis://, rediss:// or unix:// URL with a host") from None
 
 
 def connect(url: str, timeout_s: float) -> Redis:

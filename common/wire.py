@@ -6,8 +6,8 @@ Never pickle: it runs what it reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,14 @@ from common.types import Candidate, StoreView, Vectors
 CONTENT_TYPE = "application/msgpack"
 SCORE_SLACK = 1e-4
 """float32 rounding may lift a cosine a little over 1"""
+UNIT_SLACK = 1e-3
+"""how far from 1 the length of a probe may be; scores are cosines only of unit vectors"""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    stores: tuple[str, ...]
+    stores: Mapping[str, str]
+    """store → incarnation: of a store deleted and created again, a replica must not show the old faces"""
     probes: Vectors
     """(n, d) unit length"""
     top_k: int
@@ -49,7 +52,7 @@ class QueryReply:
 
 def pack_call(call: SearchCall) -> bytes:
     queries = [
-        {"stores": q.stores, "d": q.probes.shape[1], "probes": _floats(q.probes), "k": q.top_k, "exact": q.exact}
+        {"stores": dict(q.stores), "d": q.probes.shape[1], "probes": _floats(q.probes), "k": q.top_k, "exact": q.exact}
         for q in call.queries
     ]
     return ormsgpack.packb({"space": call.space, "remaining_ms": call.remaining_ms, "queries": queries})
@@ -63,7 +66,7 @@ def unpack_call(raw: bytes) -> SearchCall:
         return SearchCall(_text(body["space"]), queries, int(body["remaining_ms"]))
     except FacegridError:
         raise
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise MalformedBody(f"Not a search call: {type(error).__name__}: {error}.", field="body") from error
 
 
@@ -72,9 +75,10 @@ def _query(item: dict[str, Any]) -> Query:
     top_k = int(item["k"])
     if not 1 <= top_k <= MAX_TOP_K:
         raise MalformedBody(f"k must be 1 to {MAX_TOP_K}.", field="k", limit=MAX_TOP_K)
-    if not np.isfinite(probes).all():
-        raise MalformedBody("A probe holds NaN or infinity.", field="probes")
-    return Query(tuple(_text(store) for store in item["stores"]), probes, top_k, bool(item["exact"]))
+    if not (np.abs(np.linalg.norm(probes, axis=1) - 1) <= UNIT_SLACK).all():  # false for NaN too
+        raise MalformedBody("A probe is not of unit length.", field="probes", limit=UNIT_SLACK)
+    stores = {_text(store): _text(incarnation) for store, incarnation in item["stores"].items()}
+    return Query(stores, probes, top_k, bool(item["exact"]))
 
 
 def pack_reply(replies: Sequence[QueryReply]) -> bytes:
@@ -107,7 +111,7 @@ def unpack_reply(raw: bytes, call: SearchCall) -> tuple[QueryReply, ...]:
 
 def _query_reply(item: dict[str, Any], query: Query) -> QueryReply:
     searched = {_text(store): StoreView(int(v), int(rows)) for store, (v, rows) in item["searched"].items()}
-    if not searched.keys() <= set(query.stores):
+    if not searched.keys() <= query.stores.keys():
         raise ValueError("stores that were not asked for")
     if len(item["hits"]) != len(query.probes):
         raise ValueError(f"{len(item['hits'])} results for {len(query.probes)} probes")
@@ -130,19 +134,22 @@ class AwaitCall:
     """Asks a replica to answer once it has applied `version` of the store, or when the time is over."""
 
     store: str
+    incarnation: str
     version: int
     remaining_ms: int
 
 
 def pack_await(call: AwaitCall) -> bytes:
-    return ormsgpack.packb({"store": call.store, "version": call.version, "remaining_ms": call.remaining_ms})
+    return ormsgpack.packb(asdict(call))
 
 
 def unpack_await(raw: bytes) -> AwaitCall:
     """Raises MalformedBody saying what is wrong."""
     try:
         body = ormsgpack.unpackb(raw)
-        return AwaitCall(_text(body["store"]), int(body["version"]), int(body["remaining_ms"]))
+        return AwaitCall(
+            _text(body["store"]), _text(body["incarnation"]), int(body["version"]), int(body["remaining_ms"])
+        )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise MalformedBody(f"Not an await call: {type(error).__name__}: {error}.", field="body") from error
 

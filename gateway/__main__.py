@@ -1,16 +1,18 @@
-"""`python -m gateway`: serve, with the settings of the environment."""
+"""`python -m gateway`: one gateway in the foreground, with the settings of `FACEGRID_*`. SIGTERM drains and ends it."""
 
 from __future__ import annotations
 
+import sys
+
 from common.serve import serve
 from common.settings import GatewaySettings
-from common.truth import connect
 from gateway.app import create_app
 
 
-def main() -> None:
-    serve(GatewaySettings, lambda settings: create_app(settings, connect(settings.redis_url, settings.redis_timeout_s)))
+def main() -> int:
+    """Run until a signal; returns the exit status."""
+    return serve(GatewaySettings, create_app)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,10 +8,10 @@ stays in the result.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.cluster_map import Heartbeat
+from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import FacegridError, ShardFault, ShardUnreachable
 from common.types import ReplicaState, StoreView, Vectors
 from common.wire import AwaitCall, Query, QueryReply, SearchCall
@@ -53,15 +53,18 @@ class ReplicaSet:
         )
 
     async def search(
-        self, beats: Sequence[Heartbeat], stores: Sequence[str], question: Question, deadline: Deadline
+        self, beats: Sequence[Heartbeat], stores: Mapping[str, str], question: Question, deadline: Deadline
     ) -> ShardAnswer:
-        """Ask replica after replica until every store has answered; never raises a ShardFault, it reports them."""
+        """Ask replica after replica until every store has answered; never raises a ShardFault, it reports them.
+
+        `stores`: store → incarnation.
+        """
         answer = ShardAnswer()
         if not beats:
             answer.causes.append(ShardUnreachable("The shard has no live replica."))
-        missing = list(stores)
+        missing = dict(stores)
         for beat in self.ordered(beats):
-            query = Query(tuple(missing), question.probes, question.top_k, question.exact)
+            query = Query(missing, question.probes, question.top_k, question.exact)
             try:
                 (reply,) = await self._client.search(
                     beat.url, SearchCall(question.space, (query,), self._remaining_ms(deadline))
@@ -75,14 +78,14 @@ class ReplicaSet:
             self._failed_at.pop(beat.url, None)
             answer.replies.append(reply)
             answer.searched |= reply.searched
-            missing = [store for store in missing if store not in reply.searched]
+            missing = {store: incarnation for store, incarnation in missing.items() if store not in reply.searched}
             if not missing:
                 break
         return answer
 
-    async def has_version(self, beat: Heartbeat, store: str, version: int, deadline: Deadline) -> bool:
+    async def has_version(self, beat: Heartbeat, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether the replica serves `version` of the store before the deadline; a failed call is a no."""
-        call = AwaitCall(store, version, self._remaining_ms(deadline))
+        call = AwaitCall(store.store, store.incarnation, version, self._remaining_ms(deadline))
         try:
             return await self._client.await_version(beat.url, call) >= version
         except ShardFault:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.cluster_map import StoreConfig
@@ -64,9 +64,9 @@ class Router:
         self._replica_set = replica_set
 
     async def search(self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline) -> Found:
-        by_shard: dict[str, list[str]] = defaultdict(list)
+        by_shard: dict[str, dict[str, str]] = defaultdict(dict)
         for config in stores:
-            by_shard[config.shard].append(config.store)
+            by_shard[config.shard][config.store] = config.incarnation
         answers = await asyncio.gather(
             *(
                 self._replica_set.search(self._view.shards.get(shard, ()), names, question, deadline)
@@ -83,7 +83,7 @@ class Router:
         """Whether every live replica of the store's shard serves `version` before the deadline."""
         beats = self._view.shards.get(store.shard, ())
         reached = await asyncio.gather(
-            *(self._replica_set.has_version(beat, store.store, version, deadline) for beat in beats)
+            *(self._replica_set.has_version(beat, store, version, deadline) for beat in beats)
         )
         return bool(reached) and all(reached)
 
@@ -99,10 +99,10 @@ def merge(ranked: Iterable[Sequence[Candidate]], top_k: int) -> tuple[Candidate,
     return tuple(heapq.nsmallest(top_k, best.values(), key=lambda c: (-c.score, c.store, c.face_id)))
 
 
-def _coverage(by_shard: dict[str, list[str]], answers: Sequence[ShardAnswer]) -> Coverage:
+def _coverage(by_shard: Mapping[str, Mapping[str, str]], answers: Sequence[ShardAnswer]) -> Coverage:
     failed = {}
     for (shard, names), answer in zip(by_shard.items(), answers, strict=True):
-        if not answer.searched.keys() >= set(names):
+        if not answer.searched.keys() >= names.keys():
             failed[shard] = answer.causes[-1].code if answer.causes else "STORE_NOT_SERVED"
     views = {store: view for answer in answers for store, view in answer.searched.items()}
     return Coverage(

@@ -11,6 +11,8 @@ from common import wire
 from common.errors import ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
 
 MAX_REPLY_BYTES = 64_000_000
+GRACE_S = 0.25
+"""how much longer we listen than we told the replica to work, so that its own "out of time" arrives"""
 
 
 class ShardClient:
@@ -35,7 +37,7 @@ class ShardClient:
 
     async def _post(self, url: str, body: bytes, timeout_s: float) -> bytes:
         try:
-            response = await self._http.post(url, content=body, timeout=timeout_s)
+            response = await self._http.post(url, content=body, timeout=timeout_s + GRACE_S)
         except httpx.TimeoutException as error:
             raise ShardTimeout(f"{url} did not answer within {timeout_s:.3f} s.") from error
         except httpx.TransportError as error:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from common.cluster_map import ClusterMap, Heartbeat
 from common.settings import ShardSettings
+from common.tasks import end
 from common.types import StoreView
 from shard.follower import Follower
 from shard.gate import Gate
@@ -38,9 +39,9 @@ class Replica:
     def stores(self) -> dict[str, StoreView]:
         return self.index.views()
 
-    def version(self, store: str) -> int:
+    def version(self, store: str, incarnation: str) -> int:
         """The version of the store that searches see; 0 while it is not served."""
-        return self.index.version(store)
+        return self.index.version(store, incarnation)
 
     def heartbeat(self) -> Heartbeat:
         settings = self.settings
@@ -58,14 +59,6 @@ class Replica:
             yield
         finally:
             for task in tasks:
-                await _end(task)
+                await end(task)
             await self._announcer.retire()
             self.searcher.close()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    # Again and again: asyncio.wait_for of Python 3.11, which redis-py awaits, swallows a cancellation that arrives
-    # together with the result it waits for.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.1)

@@ -47,9 +47,9 @@ async def await_version(request: Request) -> Response:
     """wire.AwaitCall → the version applied, once it is the one awaited or a later one, or when the time is over."""
     call = wire.unpack_await(await _body(request))
     replica = _replica(request)
-    if replica.version(call.store) < call.version and call.remaining_ms > 0:
+    if replica.version(call.store, call.incarnation) < call.version and call.remaining_ms > 0:
         await replica.waiters.wait(call.store, call.version, min(call.remaining_ms, MAX_WAIT_MS) / 1000)
-    return _answer(wire.pack_version(replica.version(call.store)))
+    return _answer(wire.pack_version(replica.version(call.store, call.incarnation)))
 
 
 @router.get("/healthz")

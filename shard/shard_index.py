@@ -54,10 +54,14 @@ class ShardIndex:
     def views(self) -> dict[str, StoreView]:
         return {store: served.view for store, served in self._stores.items()}
 
-    def version(self, store: str) -> int:
-        """The version applied; 0 for a store that is not served."""
-        served = self._stores.get(store)
+    def version(self, store: str, incarnation: str) -> int:
+        """The version applied; 0 for a store, or a creation of it, that is not served."""
+        served = self._served(store, incarnation)
         return 0 if served is None else served.version
+
+    def _served(self, store: str, incarnation: str) -> ServedStore | None:
+        served = self._stores.get(store)
+        return served if served is not None and served.incarnation == incarnation else None
 
     def install(self, store: str, served: ServedStore) -> None:
         self._stores[store] = served
@@ -78,7 +82,8 @@ class ShardIndex:
         Raises WrongSpace if one of them has another embedding space or dimension, DeadlineExceeded once
         `time.monotonic()` passes `give_up_at`.
         """
-        served = {store: self._stores[store] for store in query.stores if store in self._stores}
+        asked = ((store, self._served(store, incarnation)) for store, incarnation in query.stores.items())
+        served = {store: one for store, one in asked if one is not None}
         for store, one in served.items():
             _check_space(store, one, space, query.probes.shape[1])
         galleries = [(store, one.gallery) for store, one in served.items() if len(one.gallery)]

@@ -93,7 +93,7 @@ def gateway(host: Host = None, port: OwnPort = None, redis: RedisUrl = None) -> 
     _set(HOST=host, PORT=port, REDIS_URL=redis)
     from gateway.__main__ import main  # noqa: PLC0415  # loads the encoders
 
-    main()
+    raise typer.Exit(main())
 
 
 def shard(

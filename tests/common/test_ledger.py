@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import numpy as np
+import ormsgpack
 import pytest
 from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
-from common.errors import FaceChanged, TruthUnavailable, UnknownStore, VersionConflict
+from common.errors import Conflict, FaceChanged, TruthUnavailable, UnknownStore, VersionConflict
 from common.feed import map_position, read_changes
 from common.ledger import ABSENT, Ledger, Put
 from common.records import FaceRecord, pack_vectors
@@ -118,6 +121,22 @@ async def test_an_absent_server_is_an_error_of_its_own_and_quick(redis: Redis) -
         await Ledger(away).version("A")
     assert caught.value.extra["outcome"] == "unchanged"
     await away.aclose()
+
+
+def test_a_record_with_fields_of_a_later_version_is_read() -> None:
+    read = ormsgpack.unpackb(FaceRecord(ROW, DLIB_SPACE, Kind.VISITOR, 1.0, 1.0, 1).pack())
+    assert FaceRecord.unpack(ormsgpack.packb(read | {"invented_later": 1})).space == DLIB_SPACE
+
+
+async def test_a_store_with_settings_of_a_later_version_is_read_and_not_overwritten(
+    redis: Redis, store: StoreConfig
+) -> None:
+    later = json.loads(store.to_json()) | {"invented_later": 1}
+    await redis.hset(keys.MAP_STORES, "A", json.dumps(later))
+    read = (await ClusterMap(redis).stores())["A"]
+    assert read == store
+    with pytest.raises(Conflict):
+        await ClusterMap(redis).update(read, replace(read, group="other"))
 
 
 def test_a_record_survives_packing() -> None:

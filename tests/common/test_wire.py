@@ -15,14 +15,14 @@ from common.types import DLIB_SPACE, Candidate, StoreView
 from common.wire import Query, QueryReply, SearchCall, pack_call, pack_reply, unpack_await, unpack_call, unpack_reply
 
 PROBES = np.eye(2, 128, dtype=np.float32)
-CALL = SearchCall(DLIB_SPACE, (Query(("A", "B"), PROBES, top_k=2),), remaining_ms=500)
+CALL = SearchCall(DLIB_SPACE, (Query({"A": "i", "B": "j"}, PROBES, top_k=2),), remaining_ms=500)
 HITS = (Candidate("A", "x", 0.5), Candidate("B", "y", 0.25))
 REPLY = QueryReply({"A": StoreView(3, 10), "B": StoreView(0, 1)}, (HITS, ()))
 
 
 def test_a_call_survives_the_wire() -> None:
     (query,) = unpack_call(pack_call(CALL)).queries
-    assert (query.stores, query.top_k, query.exact) == (("A", "B"), 2, False)
+    assert (query.stores, query.top_k, query.exact) == ({"A": "i", "B": "j"}, 2, False)
     assert np.array_equal(query.probes, PROBES)
 
 
@@ -51,7 +51,9 @@ def call_with(**changes: Any) -> bytes:
         call_with(d=-128),
         call_with(k=0),
         call_with(k=10**6),
-        call_with(stores=[1]),
+        call_with(stores=["A"]),
+        call_with(stores={"A": 1}),
+        call_with(probes=(PROBES * 2).tobytes()),
     ],
 )
 def test_a_call_of_wrong_lengths_or_types_is_malformed(raw: bytes) -> None:

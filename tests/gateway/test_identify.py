@@ -155,6 +155,18 @@ async def test_the_sibling_answers_when_a_replica_fails(redis_url: str) -> None:
             assert result["verdict"] == "match"
 
 
+async def test_a_store_created_again_never_shows_the_faces_of_the_one_before(chain: Cluster) -> None:
+    """Not even while the shard has not noticed yet: a search asks for one creation of a store."""
+    for _ in range(5):
+        assert (await chain.http.delete("/v1/stores/B?force=true")).status_code == 204
+        await chain.create("B", shard="s2")
+        (result,) = await ask(chain, "A", BOB)
+        assert "bob" not in {candidate["face_id"] for candidate in result["candidates"]}
+        assert result["verdict"] in {"no_match", "inconclusive"}  # inconclusive until the shard serves the new one
+        await chain.enrol("B", BOB, face_id="bob")
+        assert (await ask(chain, "A", BOB))[0]["verdict"] == "match"
+
+
 async def test_a_request_that_takes_too_long_ends_at_its_deadline(redis_url: str) -> None:
     async with cluster(redis_url, shards=1, deadline_s=0.2, shard_timeout_s=5) as running:
         await running.create("A")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 
 from common import wire
 from common.cluster_map import ClusterMap, StoreConfig
+from common.errors import TruthUnavailable
 from common.ledger import Ledger, Put
 from common.records import FaceRecord, pack_vectors
 from common.settings import ShardSettings
@@ -76,18 +78,32 @@ class Writer:
 class Running:
     replica: Replica
     http: httpx.AsyncClient
+    redis: Redis
+    known: dict[str, str] = field(default_factory=dict)
+    """store → incarnation as last read, like a gateway's view"""
 
     async def post(self, path: str, body: bytes) -> httpx.Response:
         return await self.http.post(path, content=body, headers={"Content-Type": wire.CONTENT_TYPE})
 
+    async def incarnations(self) -> dict[str, str]:
+        """What a gateway would know from the map, also while Redis is away."""
+        with contextlib.suppress(TruthUnavailable):
+            stores = await ClusterMap(self.redis).stores()
+            self.known.update({store: config.incarnation for store, config in stores.items()})
+        return self.known
+
     async def search(self, stores: Iterable[str], probes: Vectors, top_k: int = 5) -> wire.QueryReply:
-        call = wire.SearchCall(DLIB_SPACE, (wire.Query(tuple(stores), probes, top_k),), remaining_ms=10_000)
+        incarnations = await self.incarnations()
+        asked = {store: incarnations.get(store, "never created") for store in stores}
+        call = wire.SearchCall(DLIB_SPACE, (wire.Query(asked, probes, top_k),), remaining_ms=10_000)
         response = await self.post("/search", wire.pack_call(call))
         assert response.status_code == 200, response.text
         return wire.unpack_reply(response.content, call)[0]
 
     async def reach(self, store: str, version: int, remaining_ms: int = 20_000) -> int:
-        response = await self.post("/await", wire.pack_await(wire.AwaitCall(store, version, remaining_ms)))
+        incarnation = (await self.incarnations()).get(store, "never created")
+        call = wire.AwaitCall(store, incarnation, version, remaining_ms)
+        response = await self.post("/await", wire.pack_await(call))
         assert response.status_code == 200, response.text
         return wire.unpack_version(response.content)
 
@@ -110,7 +126,7 @@ async def running(settings: ShardSettings) -> AsyncIterator[Running]:
     app = create_app(settings, redis)
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://s1") as http:
-        yield Running(app.state.replica, http)
+        yield Running(app.state.replica, http, redis)
     await redis.aclose()
 
 
@@ -118,4 +134,5 @@ async def running(settings: ShardSettings) -> AsyncIterator[Running]:
 async def ready(settings: ShardSettings) -> AsyncIterator[Running]:
     async with running(settings) as one:
         await eventually(lambda: one.replica.follower.state == "ready")
+        await one.incarnations()
         yield one

@@ -12,18 +12,19 @@ import ormsgpack
 import pytest
 from redis.asyncio import Redis
 
-from common import wire
+from common import keys, wire
 from common.types import DLIB_SPACE
 from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, unit
 
 ROWS = unit(10)
-QUERY: dict[str, Any] = {"stores": ["A"], "d": 128, "probes": ROWS[:2].tobytes(), "k": 3, "exact": False}
+QUERY: dict[str, Any] = {"stores": {"A": "i"}, "d": 128, "probes": ROWS[:2].tobytes(), "k": 3, "exact": False}
 CALL: dict[str, Any] = {"space": DLIB_SPACE, "remaining_ms": 5000, "queries": [QUERY]}
 
 
 @pytest.fixture
 async def one(redis: Redis, redis_url: str) -> AsyncIterator[Running]:
     writer = Writer(redis)
+    await redis.set(keys.incarnation("A"), "i")  # as if left over from a creation that was cut off
     await writer.put(await writer.open("A"), {f"f{at}": ROWS[at] for at in range(10)})
     async with ready(settings_for(redis_url)) as running_one:
         yield running_one
@@ -37,7 +38,8 @@ def problem(response: httpx.Response) -> tuple[int, str, str | None]:
 
 
 async def test_a_call_of_several_queries_is_answered_query_by_query(one: Running) -> None:
-    queries = (wire.Query(("A",), ROWS[:2], 3), wire.Query(("A", "B"), ROWS[5:6], 1, exact=True))
+    stores = {"A": (await one.incarnations())["A"]}
+    queries = (wire.Query(stores, ROWS[:2], 3), wire.Query(stores | {"B": "i"}, ROWS[5:6], 1, exact=True))
     call = wire.SearchCall(DLIB_SPACE, queries, remaining_ms=5000)
     response = await one.post("/search", wire.pack_call(call))
     assert response.headers["content-type"] == wire.CONTENT_TYPE
@@ -59,14 +61,17 @@ NAN = np.full(128, np.nan, dtype="<f4").tobytes()
         (ormsgpack.packb([1, 2]), (400, "MALFORMED_BODY", "body")),
         (ormsgpack.packb({**CALL, "queries": 7}), (400, "MALFORMED_BODY", "body")),
         (ormsgpack.packb({**CALL, "remaining_ms": float("inf")}), (400, "MALFORMED_BODY", "body")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"stores": [7]}]}), (400, "MALFORMED_BODY", "body")),
+        (ormsgpack.packb({**CALL, "queries": [QUERY | {"stores": {"A": 7}}]}), (400, "MALFORMED_BODY", "body")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": b"123"}]}), (400, "MALFORMED_BODY", "probes")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": b""}]}), (400, "MALFORMED_BODY", "probes")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"d": 0}]}), (400, "MALFORMED_BODY", "probes")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": NAN}]}), (400, "MALFORMED_BODY", "probes")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"k": 0}]}), (400, "MALFORMED_BODY", "k")),
         (ormsgpack.packb({**CALL, "queries": [QUERY | {"k": 101}]}), (400, "MALFORMED_BODY", "k")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"d": 64}]}), (422, "WRONG_SPACE", "space")),
+        (
+            ormsgpack.packb({**CALL, "queries": [QUERY | {"d": 64, "probes": unit(2, dimension=64).tobytes()}]}),
+            (422, "WRONG_SPACE", "space"),
+        ),
         (ormsgpack.packb({**CALL, "space": "unknown"}), (422, "WRONG_SPACE", "space")),
         (ormsgpack.packb({**CALL, "remaining_ms": 0}), (504, "DEADLINE_EXCEEDED", "remaining_ms")),
         (ormsgpack.packb({**CALL, "remaining_ms": -5}), (504, "DEADLINE_EXCEEDED", "remaining_ms")),

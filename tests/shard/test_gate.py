@@ -16,7 +16,7 @@ from shard.searcher import Searcher
 from shard.shard_index import ShardIndex
 from tests.shard.helpers import PATIENCE_S, eventually, unit
 
-CALL = SearchCall(DLIB_SPACE, (Query(("A",), unit(1), 5),), remaining_ms=20_000)
+CALL = SearchCall(DLIB_SPACE, (Query({"A": "i"}, unit(1), 5),), remaining_ms=20_000)
 
 
 class SlowIndex(ShardIndex):

@@ -80,7 +80,7 @@ def test_a_taken_port_is_a_clear_error() -> None:
         port = taken.getsockname()[1]
         done = refused(port=port)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"shard: Cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert done.stderr.startswith(f"facegrid: Cannot listen on 127.0.0.1:{port}: Address already in use")
     assert done.stderr.count("\n") == 1
 
 
