@@ -9,6 +9,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 EXPORT := uv export --quiet --format requirements-txt --no-emit-project --no-header
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help setup demo test check bench up down lock clean
 
 help: ## list what there is to do
@@ -31,9 +32,10 @@ bench: $(READY) ## measure on this machine
 	@$(PY) -m tests.bench
 
 up: .env ## build and start the containers, wait until they are ready
+	@$(COMPOSE) version >/dev/null 2>&1 || { echo "make up needs Docker with Compose; make demo needs neither." >&2; exit 1; }
 	@$(COMPOSE) up --detach --build
 	@echo "Waiting for the gateway ..."
-	@sh deploy/wait-healthy.sh "$$($(COMPOSE) ps -q gateway)" 180 || { $(COMPOSE) ps; $(COMPOSE) logs --tail=20; exit 1; }
+	@sh deploy/wait-ready.sh "$$($(COMPOSE) ps -q gateway)" 180 || { $(COMPOSE) ps; $(COMPOSE) logs --tail=20; exit 1; }
 	@url="http://$$($(COMPOSE) port gateway 8000)"; echo "Facegrid answers on $$url; its pages are at $$url/docs. Try:"; \
 	echo "  . ./.env; curl -H \"X-API-Key: \$${FACEGRID_API_KEYS%%,*}\" $$url/v1/shards"
 
@@ -42,7 +44,7 @@ down: ## stop and remove the containers; the faces stay in their volume
 
 # The keys are made here, on the machine that uses them, and readable by their owner alone.
 .env:
-	@umask 077 && sh deploy/make-env.sh <.env.example >.env.new && mv .env.new .env && echo "Made .env with new keys."
+	@made=$$(sh deploy/make-env.sh <.env.example) && umask 077 && printf '%s\n' "$$made" >.env && echo "Made .env with new keys."
 
 lock: ## resolve the dependencies anew and write both lock files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH." >&2; exit 1; }

@@ -1,13 +1,14 @@
 """Where stores should be (the map) and where they are (heartbeats). The only code that reads or writes either in Redis.
 
-A store is created by setting its `incarnation` and then its map entry, and deleted the other way round with the
-incarnation first: whatever dies in between, a commit is accepted only while both say the same, and repeating the
-request finishes the work.
+A store is created by setting its `incarnation` and then its map entry, and deleted by erasing its keys, the incarnation
+among them, and then its map entry: whatever dies in between, a commit is accepted only while both say the same, and
+repeating the request finishes the work.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import Conflict
+from common.errors import Conflict, StoreNotEmpty, TruthUnavailable
 from common.truth import truth
 from common.types import DLIB_SPACE, ReplicaState, StoreView
+
+log = logging.getLogger("facegrid.map")
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,11 @@ class Heartbeat:
 
     @classmethod
     def from_json(cls, raw: bytes) -> Heartbeat:
+        """Fields that a later version added are passed over."""
         read = json.loads(raw)
         known = {one.name: read[one.name] for one in fields(cls)}
         known["state"] = ReplicaState(read["state"])
-        known["stores"] = {store: StoreView(**view) for store, view in read["stores"].items()}
+        known["stores"] = {store: StoreView(view["version"], view["rows"]) for store, view in read["stores"].items()}
         return cls(**known)
 
 
@@ -71,18 +76,24 @@ class ClusterMap:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._set = redis.register_script((Path(__file__).parent / "map_set.lua").read_text())
+        self._erase = redis.register_script((Path(__file__).parent / "erase.lua").read_text())
 
     async def stores(self) -> dict[str, StoreConfig]:
+        """The whole map. Raises TruthUnavailable, also for an entry that cannot be read: a map without that store
+        would let a search claim that it looked everywhere."""
         with truth():
             found: Any = await self._redis.hgetall(keys.MAP_STORES)
-        return {name.decode(): StoreConfig.from_json(raw) for name, raw in found.items()}
+        try:
+            return {name.decode(): StoreConfig.from_json(raw) for name, raw in found.items()}
+        except UNREADABLE as error:
+            raise TruthUnavailable(f"The map cannot be read: {type(error).__name__}.", outcome="unchanged") from error
 
     async def create(self, config: StoreConfig) -> StoreConfig:
         """Put a new store in the map. Raises Conflict if it is there already, TruthUnavailable."""
+        new = uuid4().hex
         with truth(outcome="unknown"):
-            await self._redis.set(keys.incarnation(config.store), uuid4().hex, nx=True)
-            incarnation: Any = await self._redis.get(keys.incarnation(config.store))
-        created = replace(config, incarnation=(incarnation or b"").decode())
+            present: Any = await self._redis.set(keys.incarnation(config.store), new, nx=True, get=True)
+        created = replace(config, incarnation=new if present is None else present.decode())
         await self._compare_and_set(config.store, "", created.to_json())
         return created
 
@@ -90,18 +101,38 @@ class ClusterMap:
         """Raises Conflict if the entry is not `present` any more, TruthUnavailable."""
         await self._compare_and_set(present.store, present.to_json(), new.to_json())
 
-    async def delete(self, config: StoreConfig) -> None:
-        """Erase the store and all its faces. Raises Conflict if it changed meanwhile, TruthUnavailable."""
+    async def delete(self, config: StoreConfig, *, force: bool = True) -> None:
+        """Erase the store, with `force` also its faces. Raises StoreNotEmpty, Conflict if it was created again
+        meanwhile (nothing of that is erased), TruthUnavailable."""
+        store = config.store
         with truth(outcome="unknown"):
-            await self._redis.delete(keys.incarnation(config.store))
-            await self._redis.unlink(*keys.of_store(config.store))
-        await self._compare_and_set(config.store, config.to_json(), "")
+            status, faces = await self._erase(
+                keys=[keys.incarnation(store), *keys.of_store(store)],
+                args=[config.incarnation, "force" if force else ""],
+            )
+        if status == b"NOT_EMPTY":
+            raise StoreNotEmpty(
+                f"Store {store} holds {faces} faces; delete them too with ?force=true.", field="force", faces=faces
+            )
+        if status == b"OTHER":
+            raise _changed(store)
+        await self._forget(config)
+
+    async def _forget(self, config: StoreConfig) -> None:
+        """Take the store out of the map, however its settings were changed meanwhile: its faces are gone."""
+        with truth(outcome="unknown"):
+            while True:
+                entry: Any = await self._redis.hget(keys.MAP_STORES, config.store)
+                if entry is None or StoreConfig.from_json(entry).incarnation != config.incarnation:
+                    return
+                if await self._set(keys=[keys.MAP_STORES, keys.MAP_FEED], args=[config.store, entry, ""]):
+                    return
 
     async def _compare_and_set(self, store: str, present: str, new: str) -> None:
         with truth(outcome="unknown"):
             done = await self._set(keys=[keys.MAP_STORES, keys.MAP_FEED], args=[store, present, new])
         if not done:
-            raise Conflict(f"Store {store} was changed by another request meanwhile.", field="store")
+            raise _changed(store)
 
     async def announce(self, beat: Heartbeat, ttl_s: float) -> None:
         name = keys.heartbeat(beat.shard, beat.replica)
@@ -118,9 +149,21 @@ class ClusterMap:
             await self._redis.srem(keys.REPLICAS, name)
 
     async def replicas(self) -> list[Heartbeat]:
-        """The replicas heard of within the TTL, ordered by shard and replica."""
+        """The replicas heard of within the TTL, ordered by shard and replica; without those that cannot be read."""
         with truth():
             members: Any = await self._redis.smembers(keys.REPLICAS)
             names = sorted(members)
             found: Any = await self._redis.mget(names) if names else []
-        return [Heartbeat.from_json(raw) for raw in found if raw is not None]
+        return [beat for raw in found if raw is not None and (beat := _heartbeat(raw)) is not None]
+
+
+def _heartbeat(raw: bytes) -> Heartbeat | None:
+    try:
+        return Heartbeat.from_json(raw)
+    except UNREADABLE as error:
+        log.warning("A heartbeat cannot be read, its replica is not used: %s", type(error).__name__)
+        return None
+
+
+def _changed(store: str) -> Conflict:
+    return Conflict(f"Store {store} was changed by another request meanwhile.", field="store")

@@ -1,6 +1,6 @@
 """What both services do alike at the HTTP edge: problem bodies (RFC 9457), the size limit, the key check.
 
-The two middlewares are plain ASGI: they act before a body is read, so an oversized or unauthorised request costs no
+The middlewares are plain ASGI: they act before a body is read, so an oversized or unauthorised request costs no
 memory and no parsing.
 """
 
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import (
@@ -27,6 +30,7 @@ from common.errors import (
     NotFound,
     Unauthorized,
 )
+from common.settings import is_loopback
 
 PROBLEM = "application/problem+json"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
@@ -34,35 +38,44 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 log = logging.getLogger("facegrid.http")
 
 
-def problem_response(error: FacegridError) -> JSONResponse:
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+def problem_response(error: FacegridError, headers: Mapping[str, str] | None = None) -> Response:
+    sent = dict(headers or {})
+    if error.retry_after_s is not None:
+        sent["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(error.problem(), status_code=error.status, headers=headers, media_type=PROBLEM)
+        sent["WWW-Authenticate"] = "Bearer"
+    # As ASCII: what a client named may hold characters that UTF-8 cannot say (lone surrogates).
+    return Response(json.dumps(error.problem(), separators=(",", ":")), error.status, sent, media_type=PROBLEM)
 
 
 def install_problems(app: FastAPI) -> None:
     """Make every error leave the app as a problem body; what was not foreseen is logged and says nothing of itself."""
 
-    async def foreseen(_: Request, error: Exception) -> JSONResponse:
+    async def foreseen(_: Request, error: Exception) -> Response:
         assert isinstance(error, FacegridError)  # noqa: S101  # narrows the handler's declared type
         return problem_response(error)
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         return problem_response(_from_validation(error))
 
-    async def by_framework(_: Request, error: Exception) -> JSONResponse:
+    async def by_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        return problem_response(_from_framework(error))
+        listed = _methods(request) if error.status_code == 405 else ""
+        return problem_response(_from_framework(error), {"Allow": listed} if listed else error.headers)
 
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    async def hung_up(_: Request, __: Exception) -> Response:
+        return problem_response(MalformedBody("The caller hung up before its body was complete.", field="body"))
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        # The route, not the path: that one names the face.
+        log.error("%s %s failed", request.method, getattr(request.scope.get("route"), "path", "?"), exc_info=error)
         return problem_response(FacegridError("Something unforeseen went wrong; the server's log has the details."))
 
     app.add_exception_handler(FacegridError, foreseen)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, by_framework)
+    app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(Exception, unforeseen)
 
 
@@ -83,6 +96,13 @@ def _from_framework(error: HTTPException) -> FacegridError:
     if error.status_code == 400:
         return MalformedBody(f"{error.detail}", field="body")
     return InvalidRequest(f"{error.detail}")
+
+
+def _methods(request: Request) -> str:
+    """What the path does take. (The framework's own answer is that of the first route that has this path.)"""
+    paths = request.app.openapi()["paths"].items()
+    found = {method.upper() for path, item in paths if compile_path(path)[0].match(request.url.path) for method in item}
+    return ", ".join(sorted(found))
 
 
 class BodyLimit:
@@ -117,7 +137,7 @@ class BodyLimit:
 class KeyCheck:
     """Lets a request through only with one of the keys, as `Authorization: Bearer` or `X-API-Key`.
 
-    No keys: everyone on this machine may (settings refuse to listen any wider then). Keys are compared as SHA-256 in
+    No keys: everyone may (settings refuse to listen beyond this machine then). Keys are compared as SHA-256 in
     constant time.
     """
 
@@ -135,9 +155,40 @@ class KeyCheck:
 
     def _allowed(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
-        sent = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
-        digest = _digest(sent)
-        return any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419  # constant time
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        sent = (headers.get(b"x-api-key", b""), token.strip() if scheme.lower() == b"bearer" else b"")
+        pairs = [(_digest(key), known) for key in sent for known in self._digests]
+        return any([hmac.compare_digest(key, known) for key, known in pairs])  # noqa: C419  # constant time
+
+
+class LocalOnly:
+    """Where no key is asked for: answers programs on this machine and the service's own pages, no web site.
+
+    A browser sends any site's form, with a photo in it, to 127.0.0.1, and a site whose name is pointed here (DNS
+    rebinding) may read the answers. Browsers tell both: `Host` is the name they called, `Origin` the page that sent.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _of_a_web_site(scope):
+            error = Unauthorized(
+                "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."
+            )
+            await problem_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _of_a_web_site(scope: Scope) -> bool:
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"host", b"origin"}}
+    try:
+        host = urlsplit("//" + headers.get(b"host", "localhost"))
+        origin = urlsplit(headers.get(b"origin", f"//{host.netloc}"))
+        return origin.netloc != host.netloc or not is_loopback(host.hostname or "")
+    except ValueError:
+        return True
 
 
 def _digest(key: bytes) -> bytes:

@@ -41,5 +41,5 @@ def feed(store: str) -> str:
 
 
 def of_store(store: str) -> list[str]:
-    """Every key of a store but `incarnation`, which goes first when a store is deleted."""
+    """Every key of a store but `incarnation`; the scripts know their order."""
     return [faces(store), templates(store), thumbnails(store), feed(store)]

@@ -113,8 +113,10 @@ class GatewaySettings(RedisSettings, EncoderSettings):
         0.5, gt=0, le=60, description="Seconds between two looks at the map and the heartbeats."
     )
     body_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of a request.")
-    target_fpir: float = Field(0.01, gt=0, lt=1, description="Accepted chance that a stranger matches anyone.")
-    verify_fmr: float = Field(0.001, gt=0, lt=1, description="Accepted chance that two strangers verify as one person.")
+    target_fpir: float = Field(0.01, ge=1e-9, lt=1, description="Accepted chance that a stranger matches anyone.")
+    verify_fmr: float = Field(
+        0.001, ge=1e-9, lt=1, description="Accepted chance that two strangers verify as one person."
+    )
     feed_length: int = Field(100_000, ge=100, description="Entries kept in a store's feed.")
 
     @property

@@ -1,4 +1,8 @@
-"""Asks the service in this container whether it is ready: exit status 0 for yes, 1 for no. A slim image has no curl."""
+"""Asks the service in this container about itself: exit status 0 for yes, 1 for no. A slim image has no curl.
+
+The engine asks whether it lives (`/healthz`): a gateway without one of its shards still finds faces, a shard that reads
+its stores still makes progress, and to restart either would only make the outage larger. `make up` asks `/readyz`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ import sys
 TIMEOUT_S = 3.0
 
 
-def ready(port: int) -> bool:
-    """True if `GET /readyz` on this machine answers 200 within three seconds."""
+def answers(port: int, path: str) -> bool:
+    """True if `GET path` on this machine answers 200 within three seconds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -22,4 +26,4 @@ def ready(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if ready(int(os.environ["FACEGRID_PORT"])) else 1)
+    sys.exit(0 if answers(int(os.environ["FACEGRID_PORT"]), sys.argv[1]) else 1)

@@ -19,7 +19,7 @@ from starlette.formparsers import MultiPartParser
 
 from common.cluster_map import ClusterMap
 from common.errors import TruthUnavailable
-from common.http import BodyLimit, KeyCheck, install_problems
+from common.http import BodyLimit, KeyCheck, LocalOnly, install_problems
 from common.ledger import Ledger
 from common.settings import GatewaySettings
 from common.tasks import end
@@ -58,18 +58,21 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: httpx.AsyncBa
     install_problems(app)
     for routes in (health, stores, faces, search, verify):
         app.include_router(routes.router)
-    _document(app)
+    _document(app, keyed=bool(settings.keys))
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
-    app.add_middleware(KeyCheck, keys=settings.keys)
+    if settings.keys:
+        app.add_middleware(KeyCheck, keys=settings.keys)
+    else:
+        app.add_middleware(LocalOnly)
     return app
 
 
-def _document(app: FastAPI) -> None:
+def _document(app: FastAPI, *, keyed: bool) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = docs.complete(generate())
+            app.openapi_schema = docs.complete(generate(), keyed=keyed)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the page

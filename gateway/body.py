@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from common.errors import InvalidRequest, UnsupportedMediaType, WrongDimension
-from common.limits import MAX_EMBEDDINGS, MAX_PHOTOS
+from common.limits import MAX_EMBEDDINGS
 from common.types import Vectors
 from common.vectors import unit_rows, unit_rows_from_bytes
 
@@ -23,6 +23,8 @@ JSON = "application/json"
 RAW = "application/octet-stream"
 MULTIPART = "multipart/form-data"
 MAX_FORM_FIELDS = 20
+MAX_FORM_FILES = 100
+"""what is parsed at all; a route allows fewer, and says how many"""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -58,7 +60,7 @@ def content_type(request: Request, accepted: Sequence[str]) -> str:
 
 async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[int, int]) -> Upload:
     """A multipart body with `photos` (least, most) files named `image` and text fields among `allowed`."""
-    async with request.form(max_files=MAX_PHOTOS + 1, max_fields=MAX_FORM_FIELDS) as form:
+    async with request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS) as form:
         found: list[Photo] = []
         fields: dict[str, str] = {}
         for name, value in form.multi_items():
@@ -68,6 +70,8 @@ async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[i
                 found.append(Photo(f"image[{len(found)}]", value.filename or "", await value.read()))
             elif name not in allowed or not isinstance(value, str):
                 raise InvalidRequest(f"There is no form field {name!r} here.", field=name, limit=sorted(allowed))
+            elif name in fields:
+                raise InvalidRequest(f"The form field {name} is there twice.", field=name, limit=1)
             else:
                 fields[name] = value
     least, most = photos

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
-from common.errors import Conflict, InvalidRequest, StoreNotEmpty, TruthUnavailable, UnknownStore
+from common.errors import Conflict, InvalidRequest, TruthUnavailable, UnknownStore
 from common.ledger import Ledger
 from common.limits import check_name, check_range
 from gateway.placement import place
@@ -56,7 +58,7 @@ class Catalogue:
             return await self._change(present, change), False
         shard = place(change.shard, self._view.stores.values(), self._view.shards)
         created = await self._map.create(_changed(StoreConfig(store, shard, created=time.time()), change))
-        await self._view.refresh()
+        await self._see_own_change()
         return created, True
 
     async def _change(self, present: StoreConfig, change: StoreChange) -> StoreConfig:
@@ -65,43 +67,43 @@ class Catalogue:
         new = _changed(present, change)
         if new != present:
             await self._map.update(present, new)
-            await self._view.refresh()
+            await self._see_own_change()
         return new
 
     async def delete(self, store: str, *, force: bool) -> None:
         """Raises UnknownStore, StoreNotEmpty (unless `force`), Conflict, TruthUnavailable."""
         await self._view.refresh()
-        if store not in self._view.stores:
+        present = self._view.stores.get(store)
+        if present is None:
             raise UnknownStore(f"Store {store} does not exist.", field="store")
-        faces = (await self._ledger.counts([store]))[store]
-        if faces and not force:
-            raise StoreNotEmpty(
-                f"Store {store} holds {faces} faces; delete them too with ?force=true.", field="force", faces=faces
-            )
-        await self._map.delete(self._view.stores[store])
-        await self._view.refresh()
+        await self._map.delete(present, force=force)
+        await self._see_own_change()
 
-    async def faces(self, stores: Sequence[str]) -> dict[str, int]:
+    async def _see_own_change(self) -> None:
+        with contextlib.suppress(TruthUnavailable):  # it is done; "nothing was changed" would be a lie
+            await self._view.refresh()
+
+    async def faces(self, stores: Sequence[StoreConfig]) -> dict[str, int]:
         """Each store's number of faces in Redis; while it is away, the rows that the shards serve."""
         try:
-            return await self._ledger.counts(stores)
+            return await self._ledger.counts([config.store for config in stores])
         except TruthUnavailable:
-            return {store: self._rows_served(store) for store in stores}
+            return {config.store: self._rows_served(config) for config in stores}
 
-    def _rows_served(self, store: str) -> int:
-        beats = self._view.shards.get(self._view.stores[store].shard, ())
-        return max((beat.stores[store].rows for beat in beats if store in beat.stores), default=0)
+    def _rows_served(self, config: StoreConfig) -> int:
+        beats = self._view.shards.get(config.shard, ())
+        return max((beat.stores[config.store].rows for beat in beats if config.store in beat.stores), default=0)
 
     async def lags(self) -> list[tuple[Heartbeat, int]]:
         """Each live replica and how many versions it is behind the truth, over all stores its shard should serve."""
-        truth = await self._ledger.versions(list(self._view.stores))
-        by_shard = {
-            shard: [config.store for config in self._view.stores.values() if config.shard == shard]
-            for shard in self._view.shards
-        }
+        stores, shards = self._view.stores, self._view.shards
+        truth = await self._ledger.versions(list(stores))
+        by_shard: dict[str, list[str]] = defaultdict(list)
+        for config in stores.values():
+            by_shard[config.shard].append(config.store)
         return [
             (beat, sum(_behind(beat, store, truth[store]) for store in by_shard[shard]))
-            for shard, beats in sorted(self._view.shards.items())
+            for shard, beats in sorted(shards.items())
             for beat in beats
         ]
 

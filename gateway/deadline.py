@@ -10,7 +10,8 @@ from common.errors import DeadlineExceeded
 
 
 class Deadline:
-    """`async with Deadline(10.0) as deadline:` raises DeadlineExceeded if the block is not done in ten seconds."""
+    """`async with Deadline(10.0) as deadline:` raises DeadlineExceeded if the block is not done in ten seconds, or had
+    not called `waive` by then."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -19,6 +20,12 @@ class Deadline:
 
     def remaining_s(self) -> float:
         return max(0.0, self._end - time.monotonic())
+
+    def waive(self) -> None:
+        """Call it before a write: from here on the block is not interrupted, for "too late" has to mean that nothing
+        was changed. What follows must be short by itself: `remaining_s` goes on counting."""
+        if self._timeout.when() is not None and not self._timeout.expired():
+            self._timeout.reschedule(None)
 
     async def __aenter__(self) -> Deadline:
         await self._timeout.__aenter__()

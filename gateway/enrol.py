@@ -3,6 +3,9 @@
 Reading the face, computing its new row and committing are tied together by what the commit compares: the face must
 still be what was read. If somebody was faster, look again; a caller that enrols *because it saw nothing* passes the
 version it searched at and gets the conflict instead.
+
+An enrolment may be repeated: embeddings that the face has already are not added again. So a caller that was told
+"outcome unknown" sends it once more under the face id in that answer.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cluster_map import StoreConfig
-from common.errors import FaceChanged, UnknownFace, WrongSpace
+from common.errors import FaceChanged, TruthUnavailable, UnknownFace, WrongSpace
 from common.ledger import ABSENT, Ledger, Put, StoredFace
 from common.limits import MAX_TEMPLATES
 from common.records import FaceRecord, pack_vectors, unpack_vectors
@@ -41,7 +44,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write that is on disk. `visible`: every live replica of the store's shard serves it already."""
+    """A write that is on disk. `visible`: every live replica of the store's shard that has loaded serves it already."""
 
     face_id: str
     version: int
@@ -64,7 +67,7 @@ class Enroller:
         self, store: StoreConfig, new: Enrolment, expected_version: int | None, wait: Wait, deadline: Deadline
     ) -> Enrolled:
         """Create the face or add templates to it. Raises VersionConflict, FaceChanged, WrongSpace, UnknownStore,
-        ZeroVector (templates that cancel out) or TruthUnavailable; nothing is changed then."""
+        ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which says whether."""
         face_id = new.face_id or uuid.uuid4().hex
         for attempt in range(ATTEMPTS):
             present = await self._ledger.face(store.store, face_id)
@@ -76,20 +79,25 @@ class Enroller:
                 replaces=ABSENT if present is None else present.raw,
                 thumbnail=new.thumbnail or b"",
             )
+            deadline.waive()
             try:
                 done = await self._ledger.commit(
                     store.store, store.incarnation, puts=[put], expected_version=expected_version
                 )
             except FaceChanged:
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1 or not deadline.remaining_s():
                     raise
                 continue
+            except TruthUnavailable as error:
+                error.extra["face_id"] = face_id
+                raise
             visible = await self._visible(store, done.version, wait, deadline)
             return Enrolled(Written(face_id, done.version, visible), record, created=present is None)
         raise AssertionError("the last attempt returns or raises")
 
     async def erase(self, store: StoreConfig, face_id: str, wait: Wait, deadline: Deadline) -> Written:
         """Raises UnknownFace, UnknownStore or TruthUnavailable."""
+        deadline.waive()
         done = await self._ledger.commit(store.store, store.incarnation, deletes=[face_id])
         if not done.deleted:
             raise unknown_face(store.store, face_id)
@@ -104,7 +112,8 @@ class Enroller:
 
 
 def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) -> tuple[FaceRecord, Vectors]:
-    """The face after enrolment and its templates (oldest out beyond MAX_TEMPLATES); the row is their unit mean."""
+    """The face after enrolment and its templates (those it has already are left out, then oldest out beyond
+    MAX_TEMPLATES); the row is their unit mean."""
     if present is None:
         record = FaceRecord(
             row=mean_row(new.embeddings),
@@ -121,7 +130,8 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
     if old.space != space:
         raise WrongSpace(f"The face was enrolled in {old.space}, the store is in {space}.", field="space", limit=space)
     stored = unpack_vectors(present.templates, SPACE_DIMENSION[space])
-    templates = np.concatenate([stored, new.embeddings])[-MAX_TEMPLATES:]
+    there = (new.embeddings[:, None] == stored).all(axis=2).any(axis=1)
+    templates = np.concatenate([stored, new.embeddings[~there]])[-MAX_TEMPLATES:]
     record = FaceRecord(
         row=mean_row(templates),
         space=space,

@@ -91,6 +91,8 @@ class Identifier:
             return Identification(tuple(results), timing)
 
         others = [config for config in self._view.group_of(home) if config.store != home.store]
+        if not others:
+            return Identification(self._answers(home, at_home, asked, "home"), timing)
         again = Question(home.space, np.ascontiguousarray(probes[missed]), asked.top_k, asked.exact)
         elsewhere = await self._timed(others, again, deadline, timing)
         both = Found(
@@ -117,18 +119,20 @@ class Identifier:
         coverage = found.coverage
         if not coverage.searched and not may_be_empty:
             raise NothingSearched("No shard answered the search.", failed=coverage.failed, missing=coverage.missing)
-        cut = self._cut(home, asked, coverage.rows)
+        cut = self._cut(home, asked, mode, coverage.rows)
         return tuple(
             Identified(verdict(candidates, cut, coverage), candidates, cut, coverage, mode)
             for candidates in found.candidates
         )
 
-    def _cut(self, home: StoreConfig, asked: Asked, rows: int) -> float:
+    def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> float:
+        """A store's own threshold was chosen for its own gallery: beyond it, it makes the cut only stricter."""
         if asked.threshold is not None:
             return asked.threshold
-        if home.threshold is not None:
-            return home.threshold
-        return threshold(home.space, rows, self._target_fpir)
+        by_rows = threshold(home.space, rows, self._target_fpir)
+        if home.threshold is None:
+            return by_rows
+        return home.threshold if mode == "home" else max(home.threshold, by_rows)
 
 
 def _ms_since(started: float) -> float:

@@ -18,6 +18,11 @@ from common.wire import AwaitCall, Query, QueryReply, SearchCall
 from gateway.deadline import Deadline
 from gateway.shard_client import ShardClient
 
+SUSPECT_WAIT_S = 0.1
+"""how long a write waits for a replica that failed last time: one that hangs must not make every enrolment slow"""
+FORGET_S = 600.0
+"""failures longer ago are forgotten, lest replicas that are long gone be remembered for ever"""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -40,7 +45,7 @@ class ShardAnswer:
 
 
 class ReplicaSet:
-    """Remembers failures by URL across requests; holds no other state."""
+    """Remembers by URL which replicas failed when last called; holds no other state."""
 
     def __init__(self, client: ShardClient, call_timeout_s: float) -> None:
         self._client = client
@@ -67,10 +72,10 @@ class ReplicaSet:
             query = Query(missing, question.probes, question.top_k, question.exact)
             try:
                 (reply,) = await self._client.search(
-                    beat.url, SearchCall(question.space, (query,), self._remaining_ms(deadline))
+                    beat.url, SearchCall(question.space, (query,), self._remaining_ms(deadline, self._call_timeout_s))
                 )
             except ShardFault as fault:
-                self._failed_at[beat.url] = time.monotonic()
+                self._note_failure(beat.url)
                 answer.causes.append(fault)
                 if not fault.replica_may_help:
                     break
@@ -85,12 +90,20 @@ class ReplicaSet:
 
     async def has_version(self, beat: Heartbeat, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether the replica serves `version` of the store before the deadline; a failed call is a no."""
-        call = AwaitCall(store.store, store.incarnation, version, self._remaining_ms(deadline))
+        longest_s = SUSPECT_WAIT_S if beat.url in self._failed_at else self._call_timeout_s
+        call = AwaitCall(store.store, store.incarnation, version, self._remaining_ms(deadline, longest_s))
         try:
-            return await self._client.await_version(beat.url, call) >= version
+            reached = await self._client.await_version(beat.url, call)
         except ShardFault:
-            self._failed_at[beat.url] = time.monotonic()
+            self._note_failure(beat.url)
             return False
+        self._failed_at.pop(beat.url, None)
+        return reached >= version
 
-    def _remaining_ms(self, deadline: Deadline) -> int:
-        return max(1, int(1000 * min(self._call_timeout_s, deadline.remaining_s())))
+    def _remaining_ms(self, deadline: Deadline, longest_s: float) -> int:
+        return max(1, int(1000 * min(longest_s, deadline.remaining_s())))
+
+    def _note_failure(self, url: str) -> None:
+        now = time.monotonic()
+        self._failed_at = {known: at for known, at in self._failed_at.items() if now - at < FORGET_S}
+        self._failed_at[url] = now

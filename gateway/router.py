@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.cluster_map import StoreConfig
-from common.types import Candidate
+from common.types import Candidate, ReplicaState
 from gateway.deadline import Deadline
 from gateway.replica_set import Question, ReplicaSet, ShardAnswer
 from gateway.view import ClusterView
@@ -80,8 +80,12 @@ class Router:
         return Found(candidates, _coverage(by_shard, answers))
 
     async def is_visible(self, store: StoreConfig, version: int, deadline: Deadline) -> bool:
-        """Whether every live replica of the store's shard serves `version` before the deadline."""
-        beats = self._view.shards.get(store.shard, ())
+        """Whether every replica of the store's shard that searches are sent to serves `version` before the deadline.
+
+        One that is still loading is asked only if there is no other: it reads the write with everything else.
+        """
+        live = self._view.shards.get(store.shard, ())
+        beats = [beat for beat in live if beat.state is ReplicaState.READY] or live
         reached = await asyncio.gather(
             *(self._replica_set.has_version(beat, store, version, deadline) for beat in beats)
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from common.ledger import Ledger
 from common.settings import GatewaySettings
@@ -33,7 +34,14 @@ def services(request: Request) -> Services:
     return found
 
 
+Found = Annotated[Services, Depends(services)]
+
+
 async def deadline(request: Request) -> AsyncIterator[Deadline]:
     """The request's deadline; the route's work runs inside it."""
     async with Deadline(services(request).settings.deadline_s) as running:
         yield running
+
+
+# "function": over when the answer is made. A client that is slow to read it cannot make it a problem any more.
+Limit = Annotated[Deadline, Depends(deadline, scope="function")]

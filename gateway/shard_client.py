@@ -5,6 +5,8 @@ Every failure becomes a ShardFault that says whether a sibling replica may do be
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 
 from common import wire
@@ -37,10 +39,14 @@ class ShardClient:
 
     async def _post(self, url: str, body: bytes, timeout_s: float) -> bytes:
         try:
-            response = await self._http.post(url, content=body, timeout=timeout_s + GRACE_S)
-        except httpx.TimeoutException as error:
+            # httpx bounds each read, not the whole: an answer that drips in would take for ever.
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                response = await self._http.post(url, content=body, timeout=None)
+        except (TimeoutError, httpx.TimeoutException) as error:
             raise ShardTimeout(f"{url} did not answer within {timeout_s:.3f} s.") from error
-        except httpx.TransportError as error:
+        except httpx.DecodingError as error:
+            raise ShardGarbage(f"{url} answered something that cannot be decoded.") from error
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise ShardUnreachable(f"{url}: {type(error).__name__}.") from error
         if response.status_code >= 500:
             raise ShardUnreachable(f"{url} answered {response.status_code}.")

@@ -25,6 +25,8 @@ class ClusterView:
         self._refresh_s = refresh_s
         self._lock = asyncio.Lock()
         self._seen_at = -1.0
+        self._failure: TruthUnavailable | None = None
+        self._failed_at = -1.0
         self.truth_reachable = False
         self.stores: dict[str, StoreConfig] = {}
         self.shards: dict[str, tuple[Heartbeat, ...]] = {}
@@ -47,7 +49,8 @@ class ClusterView:
             await asyncio.sleep(self._refresh_s)
 
     async def refresh(self) -> None:
-        """Read the map and the heartbeats now; callers that come while one is reading share the next reading.
+        """Read the map and the heartbeats now; callers that come while one is reading share the next reading, or its
+        failure: a hundred that queue must not wait for a hundred time-outs.
 
         Raises TruthUnavailable; the view stays as it was.
         """
@@ -55,12 +58,15 @@ class ClusterView:
         async with self._lock:
             if self._seen_at > asked:
                 return
+            if self._failure is not None and self._failed_at > asked:
+                raise self._failure
             started = time.monotonic()
             try:
                 stores, replicas = await asyncio.gather(self._map.stores(), self._map.replicas())
             except TruthUnavailable as error:
+                self._failure, self._failed_at = error, started
                 if self.truth_reachable:
-                    log.warning("Redis is away, going on from memory: %s", error.detail)
+                    log.warning("The map cannot be read, going on from memory: %s", error.detail)
                 self.truth_reachable = False
                 raise
             self._take(stores, replicas)
@@ -73,6 +79,12 @@ class ClusterView:
         self.stores = stores
         self.shards = {shard: tuple(beats) for shard, beats in by_shard.items()}
         self.truth_reachable = True
+
+    async def known_stores(self) -> dict[str, StoreConfig]:
+        """Every store. Raises TruthUnavailable while the map was never read: "there are none" would be a claim."""
+        if self._seen_at < 0:
+            await self.refresh()
+        return self.stores
 
     async def store(self, name: str) -> StoreConfig:
         """The store's settings; a store that was created a moment ago elsewhere is looked up. Raises UnknownStore."""

@@ -89,6 +89,12 @@ class Follower:
         finally:
             self._loader.keep_only({})
 
+    async def note_due(self) -> None:
+        """Search no store before it has all that is committed now. Raises TruthUnavailable; nothing is changed then."""
+        for store, version in (await self._ledger.versions(list(self._index))).items():
+            if store in self._index:
+                self._index[store].due = version
+
     def _note_failure(self, error: Exception) -> None:
         self._looked_at = -inf  # it may be another server that answers next
         if not isinstance(error, TruthUnavailable):
@@ -124,7 +130,7 @@ class Follower:
         if self._server not in ("", server):
             log.warning("Redis restarted or another server took over: every store is loaded again")
             self._loader.keep_only({})
-            self._stale = set(self._index.views())
+            self._stale = set(self._index)
             self._position = ""
             self._map_is_read = False
         self._server = server
@@ -139,7 +145,7 @@ class Follower:
             self._at_start = set(self._wanted)
         self._map_is_read = True
         self._loader.keep_only(self._wanted)
-        for store in self._index.views():
+        for store in list(self._index):
             if store not in self._wanted or not same_creation(self._index[store], self._wanted[store]):
                 await self._remove(store)
 
@@ -164,7 +170,7 @@ class Follower:
         if self.state is ReplicaState.LOADING and not (self._at_start or set()).intersection(self.missing or ()):
             self.state = ReplicaState.READY
             self.changed.set()
-            log.info("Ready with %d stores", len(self._index.views()))
+            log.info("Ready with %d stores", len(self._index))
 
     async def _install(self, store: str, served: ServedStore) -> None:
         async with self._gate.writing():
@@ -176,12 +182,13 @@ class Follower:
         log.info("Store %s is served: %d rows at version %d", store, len(served.gallery), served.version)
 
     def _followed(self) -> dict[str, int]:
-        return {store: view.version for store, view in self._index.views().items() if store not in self._stale}
+        return {store: self._index[store].version for store in self._index if store not in self._stale}
 
     async def _apply(self, changes: Changes) -> None:
-        for store in changes.gaps & self._index.views().keys():
-            log.warning("Store %s: its feed was trimmed before it was read; it is loaded again", store)
-            self._stale.add(store)
+        for store in changes.gaps:
+            if store in self._index:
+                log.warning("Store %s: its feed was trimmed before it was read; it is loaded again", store)
+                self._stale.add(store)
         for store, version in changes.versions.items():
             if store in self._index:
                 await self._apply_to(store, changes.faces[store], version)

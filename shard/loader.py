@@ -72,7 +72,8 @@ async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
         faces = usable(config.store, config.space, batch)
         gallery.put(faces.face_ids, faces.rows)
         gallery.drop(faces.drops)  # a batch may repeat a face whose record changed in between
-    return ServedStore(config.incarnation, config.space, gallery, version)
+    due = await ledger.version(config.store)  # a long load begins its life far behind what was acknowledged meanwhile
+    return ServedStore(config.incarnation, config.space, gallery, version, due)
 
 
 def _look_at_error(task: asyncio.Task[ServedStore]) -> None:

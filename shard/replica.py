@@ -33,7 +33,7 @@ class Replica:
         self.gate = Gate()
         self.searcher = Searcher(self.index, self.gate, settings.search_threads)
         self.follower = Follower(settings, redis, self.index, self.gate, self.waiters)
-        self._announcer = Announcer(ClusterMap(redis), self.heartbeat, self.follower.changed)
+        self._announcer = Announcer(ClusterMap(redis), self.heartbeat, self.follower)
 
     @property
     def stores(self) -> dict[str, StoreView]:

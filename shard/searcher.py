@@ -36,6 +36,7 @@ class Searcher:
         if seconds <= 0:
             raise DeadlineExceeded("The caller's time was over when the call arrived.", field="remaining_ms")
         work = asyncio.create_task(self._run(call, time.monotonic() + seconds))
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs a late error
         try:
             async with asyncio.timeout(seconds):
                 # Shielded: a thread cannot be stopped from outside, and the gate must stay held until it is done.

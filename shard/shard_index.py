@@ -1,7 +1,8 @@
 """All stores of this replica: what is in memory, how far it has come, and one search over many of them.
 
 Not locked: the follower writes under the gate while no search runs, searches read on threads in between. A store is
-here only when it is wholly loaded; `searched` of a reply names exactly the stores that were.
+here only when it is wholly loaded; `searched` of a reply names exactly the stores that were. A store known to lack
+acknowledged writes (`due`) is not searched until it has them.
 
 Every search is exact today, so `exact` changes nothing. Codes that nominate over many stores at once belong here,
 beside the galleries they are built from; `ranking.best` takes nominees from them instead.
@@ -10,7 +11,7 @@ beside the galleries they are built from; `ranking.best` takes nominees from the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -35,6 +36,8 @@ class ServedStore:
     space: str
     gallery: Gallery
     version: int
+    due: int = 0
+    """the version that searches must see: below it the store is served but not searched"""
 
     @property
     def view(self) -> StoreView:
@@ -47,6 +50,12 @@ class ShardIndex:
 
     def __contains__(self, store: str) -> bool:
         return store in self._stores
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stores)
+
+    def __len__(self) -> int:
+        return len(self._stores)
 
     def __getitem__(self, store: str) -> ServedStore:
         return self._stores[store]
@@ -83,7 +92,7 @@ class ShardIndex:
         `time.monotonic()` passes `give_up_at`.
         """
         asked = ((store, self._served(store, incarnation)) for store, incarnation in query.stores.items())
-        served = {store: one for store, one in asked if one is not None}
+        served = {store: one for store, one in asked if one is not None and one.version >= one.due}
         for store, one in served.items():
             _check_space(store, one, space, query.probes.shape[1])
         galleries = [(store, one.gallery) for store, one in served.items() if len(one.gallery)]

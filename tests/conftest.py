@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.truth import connect
-from deploy.embedded_redis import free_port, start_embedded_redis
+from deploy.local.embedded_redis import free_port, start_embedded_redis
 
 REPOSITORY = Path(__file__).parents[1]
 FACES = REPOSITORY.parent / "shared" / "faces"

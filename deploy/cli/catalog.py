@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.cli.options import DEFAULT_URL, FriendlyGroup, Key, StoreName, Url, a_name, connect
 from deploy.cli.output import say, table
@@ -73,7 +74,7 @@ def shards(url: Url = DEFAULT_URL, key: Key = "") -> None:
             str(replica["stores"]),
             str(replica["rows"]),
             "?" if replica["lag"] is None else str(replica["lag"]),
-            replica["url"],
+            escape(replica["url"]),
         ]
         for shard in found
         for replica in shard["replicas"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.answers import ResultBody, SearchBody
 from deploy.cli.output import verdict
-from deploy.evaluation import Identity, Probe
+from deploy.client.answers import ResultBody, SearchBody
+from deploy.client.evaluation import Identity, Probe
 
 COLUMNS = ("who", "at", "verdict", "found at", "score", "route", "ms", "")
 

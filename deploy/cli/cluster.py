@@ -6,16 +6,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from deploy.cli.options import Port, a_name
+from common.settings import GatewaySettings
+from deploy.cli.options import Port, a_name, a_redis_url
 from deploy.cli.output import out, say
-from deploy.local import ClusterError, LocalCluster
+from deploy.local.cluster import ClusterError, LocalCluster
+from deploy.local.durability import durability_lacks
 
 DATA = Path(".facegrid")
 
@@ -25,30 +27,46 @@ def up(
     replicas: Annotated[int, typer.Option(min=1, max=8, help="Processes for each shard.")] = 1,
     port: Port = 8000,
     data: Annotated[Path, typer.Option(file_okay=False, help="Where the faces are kept between runs.")] = DATA,
-    redis: Annotated[str | None, typer.Option(metavar="URL", help="Use this server, not the embedded one.")] = None,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", callback=a_redis_url, help="Use this server, not the embedded one.")
+    ] = None,
 ) -> None:
     """Start a whole cluster here: server, shards, gateway. Ctrl-C stops it; the data stays.
 
     Processes that die are started again. Everything listens on this machine only.
     """
     cluster = LocalCluster(
-        data, shards=shards, replicas=replicas, port=port, redis_url=redis, report=lambda line: say(line, "yellow")
+        data, shards=shards, replicas=replicas, port=port, redis_url=redis, report=lambda line: tell(line, "yellow")
     )
     with signals() as asked_to_end:
         start(cluster, asked_to_end)
         try:
-            say(f"Facegrid is ready at {cluster.url} (API: {cluster.url}/docs)", "bold green")
-            say(f"  {shards} shards, {replicas} replica(s) each; Ctrl-C stops everything.")
-            say(f"  data: {data}")
-            say(f"  logs: {data / 'logs'}")
-            say("Next, in another terminal: facegrid enrol STORE PHOTOS/")
+            tell(f"Facegrid is ready at {cluster.url} (API: {cluster.url}/docs)", "bold green")
+            tell(f"  {shards} shards, {replicas} replica(s) each; Ctrl-C stops everything.")
+            tell(f"  data: {data}")
+            tell(f"  logs: {data / 'logs'}")
+            if redis is not None:
+                warn_of_losses(redis)
+            tell("Next, in another terminal: facegrid enrol STORE PHOTOS/")
             while not asked_to_end.wait(0.5):
-                if not cluster.alive():
-                    raise ClusterError("The supervisor of the processes has ended; they are stopped.")
+                cluster.check()
         finally:
-            say("Stopping …")
+            tell("Stopping …")
             cluster.stop()
-    say("Stopped; the data is kept.")
+    tell("Stopped; the data is kept.")
+
+
+def tell(text: str, style: str = "") -> None:
+    """`say` for a service: a terminal that was closed, or a pipe that nobody reads, must not end the cluster."""
+    with suppress(OSError, SystemExit):  # SystemExit: what rich makes of a broken pipe
+        say(text, style)
+
+
+def warn_of_losses(redis_url: str) -> None:
+    """Say so if the server may lose, or forget, what was acknowledged."""
+    if lacks := durability_lacks(redis_url):
+        tell(f"Warning: this Redis server may lose faces that it confirmed: {lacks}.", "bold yellow")
+        tell("  deploy/redis.conf has the settings that keep them.", "yellow")
 
 
 def start(cluster: LocalCluster, asked_to_end: threading.Event) -> None:
@@ -65,15 +83,18 @@ def start(cluster: LocalCluster, asked_to_end: threading.Event) -> None:
 
 @contextmanager
 def signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set. After the first, a second one ends us at once (and the kernel our
-    children)."""
+    """An event that SIGINT, SIGTERM and SIGHUP set; those that `nohup` or a script's `&` had switched off stay so.
+
+    After the first, Ctrl-C ends us at once (and the kernel our children); a closing terminal sends SIGHUP twice.
+    """
     asked_to_end = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
 
     def on_signal(_: int, __: FrameType | None) -> None:
         asked_to_end.set()
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        if signal.SIGINT in numbers:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
@@ -84,13 +105,16 @@ def signals() -> Iterator[threading.Event]:
 
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; beyond this machine it needs keys.")]
-RedisUrl = Annotated[str | None, typer.Option("--redis", metavar="URL", help="Where the truth is kept.")]
+RedisUrl = Annotated[
+    str | None, typer.Option("--redis", metavar="URL", callback=a_redis_url, help="Where the truth is kept.")
+]
 OwnPort = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 
 def gateway(host: Host = None, port: OwnPort = None, redis: RedisUrl = None) -> None:
     """Run one gateway in the foreground. Options win over FACEGRID_* settings (README lists them all)."""
     _set(HOST=host, PORT=port, REDIS_URL=redis)
+    warn_of_losses(os.environ.get("FACEGRID_REDIS_URL") or GatewaySettings.model_fields["redis_url"].default)
     from gateway.__main__ import main  # noqa: PLC0415  # loads the encoders
 
     raise typer.Exit(main())

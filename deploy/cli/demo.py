@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from deploy.cast import Cast, from_folder, homes, invented
 from deploy.cli.checked import COLUMNS, Checked, word
 from deploy.cli.output import list_skipped, out, say, table
-from deploy.client import Client, ClientError
-from deploy.embedded_redis import free_port
-from deploy.enrolment import Options, as_upload, enrol_people
-from deploy.evaluation import Probe, searched
-from deploy.local import LocalCluster
+from deploy.client.enrolment import Options, as_upload, enrol_people
+from deploy.client.evaluation import Probe, searched
+from deploy.client.http import Client, ClientError
+from deploy.demo.cast import Cast, from_folder, homes, invented
+from deploy.local.cluster import LocalCluster
+from deploy.local.embedded_redis import free_port
 
 STORES = ("vienna", "graz", "linz")
 HEAL_TIMEOUT_S = 30.0
@@ -40,7 +40,9 @@ def demo(
     Starts a cluster of its own in a temporary folder and leaves nothing running. Without --faces the people are
     invented, from a public portrait. Ends with an error if any answer is wrong.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that this, too, removes the temporary folder
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that these, too, remove the temporary folder
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="facegrid-demo-", ignore_cleanup_errors=True) as folder:
         cluster = LocalCluster(

@@ -13,9 +13,9 @@ import typer
 from common.types import Kind
 from deploy.cli.options import DEFAULT_URL, Key, StoreName, Url, connect
 from deploy.cli.output import list_skipped, progress, say, table
-from deploy.client import Client, ClientError
-from deploy.enrolment import Options, Outcome, enrol_people
-from deploy.photos import Plan, plan
+from deploy.client.enrolment import Options, Outcome, enrol_people
+from deploy.client.http import Client, ClientError
+from deploy.client.photos import Plan, plan
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH", exists=True, help="Photos, folders of photos, folders of people.")
@@ -54,7 +54,7 @@ def enrol(
         try:
             for outcome in _enrolled(client, store, wanted, options, again):
                 outcomes.append(outcome)
-        except ClientError:
+        except (ClientError, KeyboardInterrupt):
             summary(wanted, outcomes)
             say("Not finished: run the same command again, it continues.")
             raise

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from deploy.answers import SearchBody
 from deploy.cli.options import DEFAULT_URL, Key, Url, connect
 from deploy.cli.output import list_skipped, percent, progress, say, table
-from deploy.client import Client, ClientError
-from deploy.enrolment import WORKERS, Options, enrol_people
-from deploy.evaluation import Probe, Tally, probes_of, searched, split, tally
-from deploy.photos import Person, Plan, plan
+from deploy.client.answers import SearchBody
+from deploy.client.enrolment import WORKERS, Options, enrol_people
+from deploy.client.evaluation import Probe, Tally, probes_of, searched, split, tally
+from deploy.client.http import Client, ClientError
+from deploy.client.photos import Person, Plan, plan
 
 GROUP = "eval"
 STRANGERS = "strangers"
@@ -50,8 +50,10 @@ def evaluate(
     """Measure recognition on your own photos, at the cluster's thresholds.
 
     Enrols the first photo of each person, split over fresh stores eval-1, eval-2, … Then searches the other photos at
-    a store that is not theirs, and at their own, and the strangers' photos at the stores in turn.
+    a store that is not theirs, and at their own, and the first photo of each stranger at the stores in turn.
     """
+    if json_file is not None and not json_file.parent.is_dir():
+        raise typer.BadParameter(f"{json_file.parent} is no folder.", param_hint="--json")
     everybody, others = _everything(people), _everything(strangers)
     if not everybody.people:
         raise ClientError(f"There are no photos in {people}.")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from typer.core import TyperGroup
 
 from common.errors import FacegridError
 from common.limits import NAME, NAME_RULE
+from common.truth import check_url
 from deploy.cli.output import complain
-from deploy.client import Client, ClientError, GatewayAway, Problem, Upload
-from deploy.data_folder import DataInUse
-from deploy.enrolment import as_upload
-from deploy.local import ClusterError, PortTaken
-from deploy.photos import Photo
+from deploy.client.enrolment import as_upload
+from deploy.client.http import Client, ClientError, GatewayAway, Problem, Upload
+from deploy.client.photos import Photo
+from deploy.local.cluster import ClusterError, PortTaken
+from deploy.local.data_folder import DataInUse
 
 NEXT_STEP = {
     "UNAUTHORIZED": "Give a key with --key, or in the environment variable FACEGRID_KEY.",
@@ -23,7 +25,7 @@ NEXT_STEP = {
     "UNKNOWN_SHARD": "`facegrid shards` lists the shards.",
     "STORE_NOT_EMPTY": "To erase its faces too: `facegrid stores remove NAME --force`.",
     "NO_LIVE_SHARD": "`facegrid shards` shows what is alive; `facegrid up` starts a whole cluster.",
-    "TRUTH_UNAVAILABLE": "Is the Redis server running? Searches still work; writes wait for it.",
+    "TRUTH_UNAVAILABLE": "Is the Redis server running? Searches still work; writes are refused until it is back.",
     "ENCODER_BUSY": "Try again in a moment, or raise FACEGRID_ENCODER_WORKERS or FACEGRID_ENCODER_QUEUE.",
 }
 
@@ -32,6 +34,15 @@ def a_name(value: str | None) -> str | None:
     """Check the name of a store, group or face where it is typed: a usage error, not a request."""
     if value is not None and NAME.fullmatch(value) is None:
         raise typer.BadParameter(f"{value!r} is not {NAME_RULE}.")
+    return value
+
+
+def a_redis_url(value: str | None) -> str | None:
+    """Check it where it is typed, without repeating it: it may hold a password."""
+    try:
+        check_url(value or "redis://127.0.0.1")
+    except ValueError as error:
+        raise typer.BadParameter(f"It {error}.") from None
     return value
 
 
@@ -59,6 +70,11 @@ class FriendlyGroup(TyperGroup):
         except (ClientError, ClusterError, DataInUse, FacegridError) as error:
             complain(str(error), next_step(error))
             raise typer.Exit(1) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            complain(f"{error.filename}: {error.strerror}.")
+            raise typer.Exit(1) from error
 
 
 def next_step(error: Exception) -> str:
@@ -77,10 +93,20 @@ def next_step(error: Exception) -> str:
 
 
 def connect(url: str, key: str) -> Client:
-    """A client of the gateway; nothing is sent yet. A URL that is none is a usage error."""
-    if not url.startswith(("http://", "https://")):
+    """A client of the gateway; nothing is sent yet. A URL or key that cannot be one is a usage error."""
+    if not url.startswith(("http://", "https://")) or not _host(url):
         raise typer.BadParameter(f"{url!r} is not a URL such as {DEFAULT_URL}.", param_hint="--url")
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("A key has only printable ASCII characters.", param_hint="--key")
     return Client(url, key)
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx.URL(url).host
+    except httpx.InvalidURL:
+        return ""
 
 
 def upload(path: Path) -> Upload:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy.photos import Skipped
+from deploy.client.photos import Skipped
 
 VERDICT_STYLE = {"match": "green", "no_match": "cyan", "inconclusive": "yellow"}
 SKIPPED_SHOWN = 40

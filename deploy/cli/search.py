@@ -12,10 +12,10 @@ import typer
 
 from common.limits import MAX_TOP_K
 from common.types import Scope
-from deploy.answers import ResultBody, SearchBody
 from deploy.cli.options import DEFAULT_URL, Key, PhotoFile, Url, a_name, connect, upload
 from deploy.cli.output import out, say, table, verdict
-from deploy.client import Client, ClientError
+from deploy.client.answers import ResultBody, SearchBody
+from deploy.client.http import Client, ClientError
 
 
 def search(
@@ -90,7 +90,7 @@ def _partial(result: ResultBody) -> bool:
 
 def draw(client: Client, path: Path, photo: bytes, results: Sequence[ResultBody]) -> None:
     """Write the picture, with thumbnails of those candidates who have one."""
-    from deploy.picture import save_picture  # noqa: PLC0415  # Pillow only where it is needed
+    from deploy.client.picture import save_picture  # noqa: PLC0415  # Pillow only where it is needed
 
     candidates = results[0]["candidates"] if results else []
     faces = {(c["store"], c["face_id"]): client.thumbnail(c["store"], c["face_id"]) for c in candidates}

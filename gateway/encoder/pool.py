@@ -38,7 +38,6 @@ class EncoderPool:
         self._waiting = 0
         self._threads = ThreadPoolExecutor(settings.encoder_workers, thread_name_prefix="encoder")
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._problem = "The encoder is still loading."
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -70,11 +69,6 @@ class EncoderPool:
     def ready(self) -> bool:
         """At least one worker has loaded its models."""
         return any(worker.loaded for worker in self._workers)
-
-    @property
-    def unready_reason(self) -> str | None:
-        """Why `ready` is False, as a sentence; None where it is True."""
-        return None if self.ready else self._problem
 
     @property
     def waiting(self) -> int:
@@ -131,7 +125,6 @@ class EncoderPool:
             if not self._closed:
                 await asyncio.get_running_loop().run_in_executor(self._threads, worker.start)
         except Unavailable as error:
-            self._problem = error.detail
             log.error("no encoder process: %s", error.detail)
         finally:
             self._give_back(worker)
@@ -143,5 +136,10 @@ class EncoderPool:
     def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: if its caller has left, asyncio would log it as nobody's

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel
 
 from common.errors import FacegridError
-from common.http import PROBLEM
+from common.http import OPEN_PATHS, PROBLEM
+from common.limits import NAME_RULE
 from gateway.body import JSON, MULTIPART, RAW
 from gateway.schemas.base import ProblemAnswer
+from gateway.schemas.requests import NAME_SCHEMA
 
+StoreName = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
+FaceId = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
+
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemAnswer"}
 
 IMAGE: dict[str, Any] = {
@@ -39,8 +49,14 @@ def _codes(status: int, error: type[FacegridError] = FacegridError) -> list[str]
     return own + [code for child in error.__subclasses__() for code in _codes(status, child)]
 
 
-def complete(page: dict[str, Any]) -> dict[str, Any]:
-    """Add the problem's schema, and put it where FastAPI by itself lists its own shape of a 422."""
+def complete(page: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
+    """Add the problem's schema, put it where FastAPI by itself lists its own shape of a 422, and say how to send a key
+    if this gateway asks for one."""
+    if keyed:
+        page["components"]["securitySchemes"] = SECURITY_SCHEMES
+        page["security"] = [{name: []} for name in SECURITY_SCHEMES]
+        for path in OPEN_PATHS & page["paths"].keys():
+            page["paths"][path]["get"]["security"] = []
     schemas = page["components"]["schemas"]
     schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
     schemas.pop("HTTPValidationError", None)

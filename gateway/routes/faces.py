@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from common.cluster_map import StoreConfig
@@ -12,21 +12,28 @@ from common.errors import InvalidRequest, UnknownFace
 from common.limits import MAX_PAGE, MAX_PHOTOS, MAX_TEMPLATES, check_labels, check_name
 from common.types import SPACE_DIMENSION, Kind, Wait
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.deadline import Deadline
 from gateway.enrol import Enrolment, unknown_face
 from gateway.photos import one_face_each, stack
-from gateway.routes.docs import jpeg, json_body, multipart, problems, raw_body, request_body, succeeds
+from gateway.routes.docs import (
+    FaceId,
+    StoreName,
+    jpeg,
+    json_body,
+    multipart,
+    problems,
+    raw_body,
+    request_body,
+    succeeds,
+)
 from gateway.schemas.faces import EnrolAnswer, EraseAnswer, FaceAnswer, FacesAnswer
-from gateway.schemas.requests import EnrolBody, EnrolOptions
-from gateway.services import Services, deadline, services
+from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions
+from gateway.services import Found, Limit, Services
 
 router = APIRouter(prefix="/v1/stores/{store}/faces", tags=["faces"])
-Found = Annotated[Services, Depends(services)]
-Limit = Annotated[Deadline, Depends(deadline)]
 WaitFor = Annotated[Wait, Query(description="visible: until the next search sees it; committed: until it is on disk.")]
 
 FORM_FIELDS: dict[str, Any] = {
-    "face_id": {"type": "string", "description": "left out: one is made up"},
+    "face_id": {"type": "string", "description": "left out: one is made up"} | NAME_SCHEMA,
     "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
     "labels": {"type": "string", "description": "a JSON object of strings"},
     "keep_thumbnail": {"type": "boolean", "description": "keep a small picture of the face, for people to look at"},
@@ -45,7 +52,7 @@ FORM_EXAMPLE = {"face_id": "ada", "kind": "member", "labels": '{"door": "north"}
     ),
 )
 async def enrol(
-    store: str,
+    store: StoreName,
     request: Request,
     response: Response,
     found: Found,
@@ -53,7 +60,11 @@ async def enrol(
     options: Annotated[EnrolOptions, Query()],
 ) -> EnrolAnswer:
     home = await found.view.store(store)
-    match content_type(request, [MULTIPART, JSON, RAW]):
+    media_type = content_type(request, [MULTIPART, JSON, RAW])
+    for name, value in (("face_id", options.face_id), ("kind", options.kind)):
+        if value is not None and media_type != RAW:
+            raise InvalidRequest(f"{name} goes into the body here.", field=name, limit=RAW)
+    match media_type:
         case "multipart/form-data":
             new = await _from_photos(request, found)
         case "application/json":
@@ -109,10 +120,10 @@ def _parsed(field: str, text: str | None, kind: type[Any]) -> Any:
 
 @router.get("", summary="List faces", responses=problems(401, 404, 422, 503))
 async def list_faces(
-    store: str,
+    store: StoreName,
     found: Found,
     cursor: Annotated[
-        str, Query(pattern="^[0-9]{1,20}$", description="From the page before; left out: the start.")
+        str, Query(pattern="^[0-9]{1,19}$", description="From the page before; left out: the start.")
     ] = "0",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="About so many faces a page.")] = 100,
 ) -> FacesAnswer:
@@ -124,7 +135,7 @@ async def list_faces(
 
 
 @router.get("/{face_id}", summary="One face", responses=problems(401, 404, 422, 503))
-async def get_face(store: str, face_id: str, found: Found) -> FaceAnswer:
+async def get_face(store: StoreName, face_id: FaceId, found: Found) -> FaceAnswer:
     home = await found.view.store(store)
     face = await found.ledger.face(home.store, check_name("face_id", face_id))
     if face is None:
@@ -138,7 +149,7 @@ async def get_face(store: str, face_id: str, found: Found) -> FaceAnswer:
     response_class=Response,
     responses=jpeg() | problems(401, 404, 422, 503),
 )
-async def get_thumbnail(store: str, face_id: str, found: Found) -> Response:
+async def get_thumbnail(store: StoreName, face_id: FaceId, found: Found) -> Response:
     home = await found.view.store(store)
     jpeg = await found.ledger.thumbnail(home.store, check_name("face_id", face_id))
     if jpeg is None:
@@ -147,7 +158,9 @@ async def get_thumbnail(store: str, face_id: str, found: Found) -> Response:
 
 
 @router.delete("/{face_id}", summary="Erase a face", responses=problems(401, 404, 422, 503, 504))
-async def erase(store: str, face_id: str, found: Found, limit: Limit, wait: WaitFor = Wait.VISIBLE) -> EraseAnswer:
+async def erase(
+    store: StoreName, face_id: FaceId, found: Found, limit: Limit, wait: WaitFor = Wait.VISIBLE
+) -> EraseAnswer:
     home = await found.view.store(store)
     done = await found.enroller.erase(home, check_name("face_id", face_id), wait, limit)
     return EraseAnswer(store=store, face_id=face_id, deleted=True, version=done.version, visible=done.visible)

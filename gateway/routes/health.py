@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from common.errors import Unavailable
 from gateway.routes.docs import problems
 from gateway.schemas.base import Health
-from gateway.services import Services, services
+from gateway.services import Found
 
 router = APIRouter(tags=["health"])
 
@@ -20,7 +18,7 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", summary="Every shard has a live replica that has loaded", responses=problems(503))
-async def readyz(found: Annotated[Services, Depends(services)]) -> Health:
+async def readyz(found: Found) -> Health:
     reasons = found.view.not_ready()
     if reasons:
         raise Unavailable("Not ready: " + "; ".join(reasons) + ".", reasons=reasons)

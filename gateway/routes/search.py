@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from common.cluster_map import StoreConfig
 from common.errors import Inconclusive, StoreRequired
 from common.limits import check_name
 from common.types import SPACE_DIMENSION, Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.deadline import Deadline
 from gateway.encoder import Box
 from gateway.identify import Asked
 from gateway.photos import encode, one_face_each, require_face, stack
-from gateway.routes.docs import json_body, multipart, problems, raw_body, request_body
+from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
 from gateway.schemas.requests import SearchBody, SearchOptions
 from gateway.schemas.search import CoverageAnswer, RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
-from gateway.services import Services, deadline, services
+from gateway.services import Found, Limit, Services
 
 router = APIRouter(tags=["search"])
-Found = Annotated[Services, Depends(services)]
-Limit = Annotated[Deadline, Depends(deadline)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Probes:
     openapi_extra=request_body(multipart({}, photos=1, example={}), json_body(SearchBody), raw_body()),
 )
 async def search(
-    store: str,
+    store: StoreName,
     request: Request,
     found: Found,
     limit: Limit,
@@ -118,12 +115,13 @@ async def _where(store: str | None, found: Services) -> tuple[StoreConfig, Scope
     """The store asked for, home first; else all stores at once, if they may see each other's visitors."""
     if store is not None:
         return await found.view.store(check_name("store", store)), Scope.AUTO
-    stores = sorted(found.view.stores.items())
+    stores = sorted((await found.view.known_stores()).items())
     groups = {config.group for _, config in stores}
     if len(groups) != 1:
         why = "there is no store yet" if not stores else f"there are {len(groups)} groups of stores"
         raise StoreRequired(f"Name a store in the form field store: {why}.", field="store")
-    return stores[0][1], Scope.GROUP
+    # No store asks, so no store's own threshold holds.
+    return replace(stores[0][1], threshold=None), Scope.GROUP
 
 
 def _ms(seconds: float) -> float:

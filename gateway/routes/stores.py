@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import TruthUnavailable
 from common.types import ReplicaState
+from gateway.body import JSON, content_type, read_json
 from gateway.catalogue import StoreChange
 from gateway.placement import rows_of
-from gateway.routes.docs import problems, succeeds
+from gateway.routes.docs import StoreName, json_body, problems, request_body, succeeds
 from gateway.schemas.requests import StoreBody
 from gateway.schemas.stores import ReplicaAnswer, ShardAnswer, ShardsAnswer, StoreAnswer, StoresAnswer
-from gateway.services import Services, services
+from gateway.services import Found, Limit, Services
 from gateway.view import ClusterView
 
 router = APIRouter(prefix="/v1", tags=["stores"])
-Found = Annotated[Services, Depends(services)]
 
 
 @router.put(
@@ -27,9 +27,13 @@ Found = Annotated[Services, Depends(services)]
     summary="Create a store, or change its settings",
     status_code=201,
     responses=succeeds(200, "It was there; its settings are as asked now", StoreAnswer)
-    | problems(401, 404, 409, 422, 503),
+    | problems(400, 401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=request_body(json_body(StoreBody)),
 )
-async def put_store(store: str, body: StoreBody, response: Response, found: Found) -> StoreAnswer:
+async def put_store(store: StoreName, request: Request, response: Response, found: Found, limit: Limit) -> StoreAnswer:
+    content_type(request, [JSON])
+    body = await read_json(request, StoreBody)
+    limit.waive()
     change = StoreChange(
         shard=body.shard,
         group=body.group,
@@ -42,16 +46,16 @@ async def put_store(store: str, body: StoreBody, response: Response, found: Foun
     return await _store(config, found)
 
 
-@router.get("/stores", summary="All stores", responses=problems(401))
+@router.get("/stores", summary="All stores", responses=problems(401, 503))
 async def list_stores(found: Found) -> StoresAnswer:
-    stores = dict(sorted(found.view.stores.items()))
-    faces = await found.catalogue.faces(list(stores))
+    stores = dict(sorted((await found.view.known_stores()).items()))
+    faces = await found.catalogue.faces(list(stores.values()))
     answers = [StoreAnswer.of(config, faces[store]) for store, config in stores.items()]
     return StoresAnswer(stores=answers, truth=found.view.truth_state)
 
 
 @router.get("/stores/{store}", summary="One store", responses=problems(401, 404, 503))
-async def get_store(store: str, found: Found) -> StoreAnswer:
+async def get_store(store: StoreName, found: Found) -> StoreAnswer:
     return await _store(await found.view.store(store), found)
 
 
@@ -59,15 +63,16 @@ async def get_store(store: str, found: Found) -> StoreAnswer:
     "/stores/{store}", summary="Delete a store and its faces", status_code=204, responses=problems(401, 404, 409, 503)
 )
 async def delete_store(
-    store: str,
+    store: StoreName,
     found: Found,
     force: Annotated[bool, Query(description="Delete it even if it still holds faces.")] = False,
 ) -> None:
     await found.catalogue.delete(store, force=force)
 
 
-@router.get("/shards", summary="Shards, their replicas and how far behind they are", responses=problems(401))
+@router.get("/shards", summary="Shards, their replicas and how far behind they are", responses=problems(401, 503))
 async def list_shards(found: Found) -> ShardsAnswer:
+    await found.view.known_stores()
     try:
         lags = {beat.boot: lag for beat, lag in await found.catalogue.lags()}
     except TruthUnavailable:
@@ -78,7 +83,7 @@ async def list_shards(found: Found) -> ShardsAnswer:
 
 
 async def _store(config: StoreConfig, found: Services) -> StoreAnswer:
-    return StoreAnswer.of(config, (await found.catalogue.faces([config.store]))[config.store])
+    return StoreAnswer.of(config, (await found.catalogue.faces([config]))[config.store])
 
 
 def _shard(name: str, view: ClusterView, lags: dict[str, int]) -> ShardAnswer:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from common.errors import InvalidRequest
 from common.limits import check_name
 from common.types import DLIB_SPACE, SPACE_DIMENSION, Vectors
 from common.vectors import distance
 from gateway.body import JSON, MULTIPART, as_rows, content_type, read_json, read_upload
-from gateway.deadline import Deadline
 from gateway.enrol import unknown_face
 from gateway.photos import one_face_each, stack
 from gateway.routes.docs import json_body, multipart, problems, request_body
 from gateway.schemas.requests import VerifyBody
 from gateway.schemas.search import VerifyAnswer
-from gateway.services import Services, deadline, services
+from gateway.services import Found, Limit, Services
 from gateway.threshold import score_at_fmr
 
 router = APIRouter(prefix="/v1", tags=["search"])
-Found = Annotated[Services, Depends(services)]
-Limit = Annotated[Deadline, Depends(deadline)]
 
 
 @router.post(

@@ -50,7 +50,7 @@ class EnrolAnswer(FaceAnswer):
     version: int
     """of the store after this write"""
     visible: bool
-    """every live replica serves it already"""
+    """every live replica that has loaded serves it already"""
 
 
 class EraseAnswer(BaseModel):
@@ -62,4 +62,4 @@ class EraseAnswer(BaseModel):
     deleted: bool
     version: int
     visible: bool
-    """no live replica serves it any more"""
+    """no live replica that has loaded serves it any more"""

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from common.limits import MAX_EMBEDDINGS, MAX_TEMPLATES, MAX_TOP_K
+from common.limits import MAX_EMBEDDINGS, MAX_LABEL_VALUE, MAX_LABELS, MAX_TEMPLATES, MAX_TOP_K, NAME
 from common.types import Kind, Scope, Wait
 from gateway.schemas.examples import EMBEDDING
 
+NAME_SCHEMA: dict[str, JsonValue] = {"pattern": f"^{NAME.pattern}$"}
+"""for the OpenAPI page; `check_name` checks, and tells the rule in words"""
+LABELS_SCHEMA: dict[str, JsonValue] = {
+    "maxProperties": MAX_LABELS,
+    "propertyNames": NAME_SCHEMA,
+    "additionalProperties": {"type": "string", "maxLength": MAX_LABEL_VALUE},
+}
+"""for the OpenAPI page; `check_labels` checks"""
+MAX_TIMEZONE = 64
+
+Name = Annotated[str, Field(json_schema_extra=NAME_SCHEMA)]
 Embedding = Annotated[list[float], Field(min_length=1, max_length=4096)]
 
 
@@ -24,11 +35,17 @@ class StoreBody(Body):
         json_schema_extra={"examples": [{"shard": "s2", "group": "austria", "timezone": "Europe/Vienna"}, {}]}
     )
 
-    shard: str | None = Field(None, description="Place a new store here; left out: the least loaded live shard.")
-    group: str | None = Field(None, description="Stores of one group see each other's visitors.")
-    timezone: str | None = Field(None, description="IANA name; days and hours of the reports follow it.")
+    shard: Name | None = Field(None, description="Place a new store here; left out: the least loaded live shard.")
+    group: Name | None = Field(None, description="Stores of one group see each other's visitors.")
+    timezone: str | None = Field(
+        None, max_length=MAX_TIMEZONE, description="IANA name; days and hours of the reports follow it."
+    )
     threshold: float | None = Field(
-        None, ge=-1, le=1, description="Fixed score threshold for this store; null: by gallery size."
+        None,
+        ge=-1,
+        le=1,
+        description="Fixed score threshold for this store's own gallery; a fan-out needs at least that too. "
+        "Null: by gallery size.",
     )
 
 
@@ -40,9 +57,9 @@ class EnrolBody(Body):
     )
 
     embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_TEMPLATES)]
-    face_id: str | None = None
+    face_id: Name | None = None
     kind: Annotated[Kind, Field(strict=False)] | None = None
-    labels: dict[str, str] | None = None
+    labels: Annotated[dict[str, str], Field(json_schema_extra=LABELS_SCHEMA)] | None = None
 
 
 class SearchBody(Body):
@@ -62,8 +79,8 @@ class VerifyBody(Body):
     )
 
     embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=2)]
-    store: str | None = None
-    face_id: str | None = None
+    store: Name | None = None
+    face_id: Name | None = None
 
 
 class SearchOptions(BaseModel):
@@ -84,7 +101,7 @@ class EnrolOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    face_id: str | None = Field(None, description="With a raw body: the face; left out: one is made up.")
+    face_id: Name | None = Field(None, description="With a raw body: the face; left out: one is made up.")
     kind: Kind | None = Field(None, description="With a raw body: visitor (default), member or staff.")
     expected_version: int | None = Field(
         None, ge=0, description="Commit only if the store is still at this version, else VERSION_CONFLICT."

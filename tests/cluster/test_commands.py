@@ -11,9 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from deploy.cli.app import app
-from deploy.embedded_redis import free_port
-from deploy.local import LocalCluster
-from deploy.shoppers import Shopper, shoppers, strangers
+from deploy.demo.shoppers import Shopper, shoppers, strangers
+from deploy.local.cluster import LocalCluster
+from deploy.local.embedded_redis import free_port
 
 pytestmark = pytest.mark.cluster
 

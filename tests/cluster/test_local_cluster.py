@@ -15,12 +15,12 @@ import httpx
 import numpy as np
 import pytest
 
-from deploy.data_folder import DataInUse
-from deploy.embedded_redis import free_port
-from deploy.local import LocalCluster
+from deploy.local.cluster import LocalCluster
+from deploy.local.data_folder import DataInUse
+from deploy.local.embedded_redis import free_port
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.cluster
-REPOSITORY = Path(__file__).parents[2]
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -176,6 +176,46 @@ def test_up_asked_to_end_stops_everything_and_exits_with_0(
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     assert not alive(members)
+
+
+def test_up_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    options = ["--shards", "1", "--port", str(port), "--data", str(tmp_path / "data")]
+    process = subprocess.Popen([sys.executable, "-m", "deploy.cli", "up", *options], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        while b"Next, in another terminal" not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        (replica,) = httpx.get(f"{url}/v1/shards").json()["shards"][0]["replicas"]
+        (shard,) = (
+            pid
+            for pid in family(process.pid)
+            if f"FACEGRID_PORT={replica['url'].rpartition(':')[2]}" in environment(pid)
+        )
+        os.kill(shard, signal.SIGKILL)
+        until(lambda: httpx.get(f"{url}/v1/shards").json()["shards"][0]["replicas"][0]["url"] != replica["url"])
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def environment(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def test_up_ends_when_its_data_is_taken_away(
+    up: Callable[[], tuple[subprocess.Popen[bytes], str]], tmp_path: Path
+) -> None:
+    process, _ = up()
+    members = family(process.pid)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    assert process.wait(timeout=60) == 1
+    assert not alive(members)
+    (log,) = tmp_path.glob("up-*.log")
+    assert "was removed or replaced" in log.read_text()
 
 
 def test_the_demo_ends_with_every_answer_right_and_leaves_nothing(tmp_path: Path) -> None:

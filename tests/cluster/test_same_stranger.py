@@ -5,16 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from deploy.embedded_redis import free_port
-from deploy.local import LocalCluster
+from deploy.local.cluster import LocalCluster
+from deploy.local.embedded_redis import free_port
+from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.cluster
-REPOSITORY = Path(__file__).parents[2]
 STRANGERS = 20
 
 

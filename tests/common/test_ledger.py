@@ -19,7 +19,7 @@ from common.ledger import ABSENT, Ledger, Put
 from common.records import FaceRecord, pack_vectors
 from common.truth import connect
 from common.types import DLIB_SPACE, Kind
-from deploy.embedded_redis import free_port
+from deploy.local.embedded_redis import free_port
 
 ROW = np.eye(1, 128, dtype=np.float32)[0]
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deploy.embedded_redis import free_port
+from deploy.local.embedded_redis import free_port
 from tests.conftest import REPOSITORY
 
 BUILD_TIMEOUT_S = 900

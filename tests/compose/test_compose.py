@@ -120,6 +120,10 @@ def test_without_the_shard_of_a_store_a_stranger_is_inconclusive(cluster: Stack)
             assert result["verdict"] == "inconclusive"
             assert result["coverage"]["stores"]["missing"] == ["store-s3"]
             assert [failed["shard"] for failed in result["coverage"]["shards"]["failed"]] == ["s3"]
+        until("the gateway to miss the shard", lambda: cluster.http.get("/readyz").status_code == 503)
+        # It still answers, so nobody may restart it for that: what the engine runs to judge its health succeeds.
+        health_check = cluster.inspect("gateway")["Config"]["Healthcheck"]["Test"]
+        cluster.execute("gateway", *health_check[1:])
     finally:
         run("docker", "start", shard)
     until("the shard to be searched again", lambda: is_conclusive(cluster))

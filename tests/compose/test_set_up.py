@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.healthcheck import ready
+from deploy.healthcheck import answers
 from tests.conftest import REPOSITORY
 
 SECRETS = {"FACEGRID_API_KEYS", "FACEGRID_CLUSTER_KEY", "FACEGRID_REDIS_PASSWORD"}
@@ -92,26 +92,22 @@ def test_make_alone_lists_the_targets() -> None:
 
 
 class Answering(BaseHTTPRequestHandler):
-    """200 for the server that is called ready, 503 for the other."""
+    """A service that lives but is not ready."""
 
     def do_GET(self) -> None:  # the name that http.server calls
-        ready = self.path == "/readyz" and isinstance(self.server, ReadyServer)
-        self.send_response(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        self.send_response(HTTPStatus.OK if self.path == "/healthz" else HTTPStatus.SERVICE_UNAVAILABLE)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 
-class ReadyServer(HTTPServer): ...
-
-
-@pytest.mark.parametrize(("server_type", "expected"), [(ReadyServer, True), (HTTPServer, False)])
-def test_a_container_is_healthy_only_while_its_service_is_ready(server_type: type[HTTPServer], expected: bool) -> None:
-    with server_type(("127.0.0.1", 0), Answering) as server:
+@pytest.mark.parametrize(("path", "expected"), [("/healthz", True), ("/readyz", False)])
+def test_a_service_answers_only_with_200(path: str, expected: bool) -> None:
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
         port = server.server_port
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        assert ready(port) is expected
+        assert answers(port, path) is expected
         thread.join()
-    assert ready(port) is False
+    assert answers(port, path) is False

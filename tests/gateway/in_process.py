@@ -21,11 +21,19 @@ from shard.app import create_app as create_shard
 D = 128
 
 
+class Hung(httpx.AsyncBaseTransport):
+    """A replica that takes the call and never answers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError(request)
+
+
 class ShardApps(httpx.AsyncBaseTransport):
     """Routes calls by host name to ASGI apps; a host in `faults` answers what its function says instead."""
 
     def __init__(self) -> None:
-        self.apps: dict[str, httpx.ASGITransport] = {}
+        self.apps: dict[str, httpx.AsyncBaseTransport] = {}
         self.faults: dict[str, Callable[[httpx.Request], httpx.Response]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -82,7 +90,7 @@ async def gateway_app(settings: GatewaySettings, shards: ShardApps) -> AsyncIter
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         yield Cluster(http, app, shards)
     await redis.aclose()

@@ -72,6 +72,23 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
     "time zone": ("PUT", "/v1/stores/B", {"json": {"timezone": "Mars/X"}}, 422, "INVALID_REQUEST", "timezone"),
     "time zone path": ("PUT", "/v1/stores/B", {"json": {"timezone": "../etc"}}, 422, "INVALID_REQUEST", "timezone"),
     "store threshold": ("PUT", "/v1/stores/B", {"json": {"threshold": 1.1}}, 422, "INVALID_REQUEST", "threshold"),
+    "settings as text": (
+        "PUT",
+        "/v1/stores/B",
+        {"content": "{}", "headers": {"content-type": "text/plain"}},
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "content-type",
+    ),
+    "time zone too long": (
+        "PUT",
+        "/v1/stores/B",
+        {"json": {"timezone": "x" * 65}},
+        422,
+        "INVALID_REQUEST",
+        "timezone",
+    ),
+    "face id beside the body": ("POST", ENROL + "?face_id=x", embeddings(GOOD), 422, "INVALID_REQUEST", "face_id"),
     "misspelt setting": ("PUT", "/v1/stores/B", {"json": {"shrad": "s1"}}, 422, "INVALID_REQUEST", "shrad"),
     "face id": ("POST", ENROL, embeddings(GOOD, face_id="a/b"), 422, "INVALID_REQUEST", "face_id"),
     "face id too long": ("POST", ENROL, embeddings(GOOD, face_id="a" * 65), 422, "INVALID_REQUEST", "face_id"),
@@ -156,6 +173,33 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
     "image as text": ("POST", ENROL, {"files": {"image": (None, "hello")}}, 422, "INVALID_REQUEST", "image"),
     "no image": ("POST", ENROL, {"files": {"face_id": (None, "x")}}, 422, "INVALID_REQUEST", "image"),
     "unknown form field": ("POST", ENROL, {"files": {"photo": ("a.jpg", b"x")}}, 422, "INVALID_REQUEST", "photo"),
+    "form field twice": (
+        "POST",
+        ENROL,
+        {"files": [("face_id", (None, "a")), ("face_id", (None, "b")), ("image", ("a.jpg", b"x"))]},
+        422,
+        "INVALID_REQUEST",
+        "face_id",
+    ),
+    "form field that is no text": (
+        "POST",
+        ENROL,
+        {
+            "content": b'--b\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\nx\r\n--b--\r\n',
+            "headers": {"content-type": "multipart/form-data; boundary=b; charset=unicode_escape"},
+        },
+        422,
+        "INVALID_REQUEST",
+        "\ud800",
+    ),
+    "twelve photos": (
+        "POST",
+        ENROL,
+        {"files": [("image", ("a.jpg", b"x"))] * 12},
+        422,
+        "INVALID_REQUEST",
+        "image",
+    ),
     "two photos to search": (
         "POST",
         SEARCH,
@@ -190,6 +234,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
     ),
     "wait": ("POST", ENROL + "?wait=forever", embeddings(GOOD), 422, "INVALID_REQUEST", "wait"),
     "page size": ("GET", ENROL + "?limit=1001", {}, 422, "INVALID_REQUEST", "limit"),
+    "cursor beyond Redis's": ("GET", ENROL + "?cursor=" + "9" * 20, {}, 422, "INVALID_REQUEST", "cursor"),
     "cursor": ("GET", ENROL + "?cursor=x", {}, 422, "INVALID_REQUEST", "cursor"),
     "verify one": ("POST", "/v1/verify", embeddings(GOOD), 422, "INVALID_REQUEST", "image"),
     "verify three": ("POST", "/v1/verify", embeddings(GOOD * 3), 422, "INVALID_REQUEST", "embeddings"),
@@ -224,12 +269,15 @@ async def test_limits_are_in_the_body(chain: Cluster) -> None:
     assert body["limit"] == 128
 
 
-async def test_a_body_that_grows_too_large_while_it_streams_is_refused(chain: Cluster) -> None:
+@pytest.mark.parametrize(("method", "path", "headers"), [("POST", ENROL, RAW), ("PUT", "/v1/stores/B", JSON)])
+async def test_a_body_that_grows_too_large_while_it_streams_is_refused(
+    chain: Cluster, method: str, path: str, headers: dict[str, str]
+) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"\0" * 65_536
 
-    response = await chain.http.post(ENROL, content=endless(), headers=RAW)
+    response = await chain.http.request(method, path, content=endless(), headers=headers)
     problem(response, 413, "BODY_TOO_LARGE", "body")
 
 
@@ -243,12 +291,6 @@ async def test_what_was_not_foreseen_is_a_problem_that_says_nothing_of_itself(ch
     assert "secret" not in json.dumps(body)
 
 
-async def test_keys_are_asked_for_everywhere_but_health_and_docs(redis_url: str) -> None:
-    async with cluster(redis_url, shards=1, api_keys="one, two") as running:
-        for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
-            assert (await running.http.get(path)).status_code == 200
-        problem(await running.http.get("/v1/stores"), 401, "UNAUTHORIZED", "authorization")
-        for headers in ({"X-API-Key": "wrong"}, {"Authorization": "Bearer on"}, {"Authorization": "Basic one"}):
-            assert (await running.http.get("/v1/stores", headers=headers)).status_code == 401
-        for headers in ({"X-API-Key": "one"}, {"Authorization": "Bearer two"}):
-            assert (await running.http.get("/v1/stores", headers=headers)).status_code == 200
+async def test_a_refused_method_comes_with_those_the_path_takes(chain: Cluster) -> None:
+    response = await chain.http.patch("/v1/stores/A")
+    assert response.headers["allow"] == "DELETE, GET, PUT"

@@ -45,7 +45,7 @@ def test_every_sampled_portrait_has_one_face_and_face_recognitions_embedding(
 
 
 def test_photos_of_one_person_score_higher_than_photos_of_two(encoder: DlibEncoder) -> None:
-    people = [sorted(folder.iterdir())[:2] for folder in sorted(FACES.glob("people/*"))[:16]]
+    people = [sorted(folder.iterdir())[:2] for folder in sorted(FACES.glob("people/*"))[:12]]
 
     def rows(photos: Iterable[Path]) -> Vectors:
         faces = [encoder.encode(pixels, max_faces=1, thumbnails=False)[0] for pixels in pixels_of(photos)]
@@ -57,13 +57,13 @@ def test_photos_of_one_person_score_higher_than_photos_of_two(encoder: DlibEncod
 
 
 def test_in_groups_exactly_the_faces_of_face_recognition_are_found(encoder: DlibEncoder, reference: Reference) -> None:
-    for pixels in pixels_of(sorted(FACES.glob("groups/*"))):
+    for pixels in pixels_of(sorted(FACES.glob("groups/*"))[::3]):
         boxes = {face.box for face in encoder.encode(pixels, max_faces=64, thumbnails=False)}
         assert boxes == set(reference.boxes(pixels))
 
 
 def test_groups_enlarged_beyond_the_detectors_bound_lose_no_face(encoder: DlibEncoder, reference: Reference) -> None:
-    for small in pixels_of(sorted(FACES.glob("groups/*"))[::5]):
+    for small in pixels_of(sorted(FACES.glob("groups/*"))[1::8]):
         factor = 3000 / small.shape[1]
         size = 3000, round(small.shape[0] * factor)
         large = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
@@ -73,5 +73,5 @@ def test_groups_enlarged_beyond_the_detectors_bound_lose_no_face(encoder: DlibEn
 
 
 def test_where_nobody_is_nobody_is_found(encoder: DlibEncoder) -> None:
-    for pixels in pixels_of(sorted(FACES.glob("noface/*"))):
+    for pixels in pixels_of(sorted(FACES.glob("noface/*"))[::2]):
         assert encoder.encode(pixels, max_faces=64, thumbnails=False) == ()

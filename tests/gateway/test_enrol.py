@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.gateway.in_process import Cluster, cluster, gateway_app, unit
+from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
+from common.errors import TruthUnavailable
+from common.ledger import Ledger
+from common.types import ReplicaState
+from gateway import replica_set
+from gateway.deadline import Deadline
+from gateway.replica_set import ReplicaSet
+from gateway.router import Router
+from gateway.shard_client import ShardClient
+from gateway.view import ClusterView
+from tests.gateway.in_process import Cluster, Hung, ShardApps, cluster, gateway_app, unit
 
 
 @pytest.fixture
@@ -93,6 +104,41 @@ async def test_visible_is_false_when_no_replica_confirms(chain: Cluster) -> None
     assert (response.status_code, response.json()["visible"]) == (201, False)
 
 
+async def test_a_replica_that_hangs_makes_one_enrolment_wait_not_every_one(redis_url: str) -> None:
+    async with cluster(redis_url, shards=1, replicas=2, shard_timeout_s=1.5) as running:
+        await running.create("A")
+        running.shards.apps["s1-b"] = Hung()
+        assert (await running.enrol("A", unit(1)))["visible"] is False
+        async with asyncio.timeout(1.2):
+            assert (await running.enrol("A", unit(2)))["visible"] is False
+
+
+async def test_a_replica_that_still_loads_is_not_waited_for(redis_url: str) -> None:
+    """It reads the write with everything else, and searches go to its sibling."""
+    async with cluster(redis_url, shards=1) as running:
+        await running.create("A")
+        version = (await running.enrol("A", unit(1)))["version"]
+        assert isinstance(version, int)
+        view = running.services.view
+        (ready,) = view.shards["s1"]
+        loading = replace(ready, replica="b", url="http://nowhere", state=ReplicaState.LOADING)
+        later = ClusterView(view._map, refresh_s=60)
+        later.shards = {"s1": (ready, loading)}
+        router = Router(later, ReplicaSet(ShardClient(running.shards, ""), call_timeout_s=5))
+        async with Deadline(10) as deadline:
+            assert await router.is_visible(view.stores["A"], version, deadline)
+
+
+async def test_replicas_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_set, "FORGET_S", 0.0)
+    replicas = ReplicaSet(ShardClient(ShardApps(), ""), call_timeout_s=1)
+    async with Deadline(10) as deadline:
+        for n in range(5):
+            beat = Heartbeat("s1", "a", f"http://gone-{n}", ReplicaState.READY, "", 0.0)
+            assert not await replicas.has_version(beat, StoreConfig("A", "s1"), 1, deadline)
+    assert len(replicas._failed_at) == 1
+
+
 async def test_expected_version_refuses_a_store_that_changed(chain: Cluster) -> None:
     await chain.enrol("A", unit(1), face_id="x")
     response = await chain.http.post("/v1/stores/A/faces?expected_version=0", json={"embeddings": unit(2).tolist()})
@@ -122,6 +168,26 @@ async def test_a_deleted_store_is_gone_with_its_faces_even_if_created_again(chai
     await chain.create("A")
     await chain.enrol("A", unit(2), face_id="y")
     assert await top(chain, unit(1)) == ("no_match", ["y"])
+
+
+async def test_a_change_that_was_made_is_never_answered_with_nothing_was_changed(
+    chain: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis goes away between the change of the map and the look at it."""
+    create = ClusterMap.create
+
+    async def then_away(self: ClusterMap, config: StoreConfig) -> StoreConfig:
+        created = await create(self, config)
+        monkeypatch.setattr(ClusterMap, "stores", away)
+        monkeypatch.setattr(Ledger, "counts", away)
+        return created
+
+    async def away(*_: object) -> None:
+        raise TruthUnavailable("Redis: ConnectionError; nothing was changed.", outcome="unchanged")
+
+    monkeypatch.setattr(ClusterMap, "create", then_away)
+    response = await chain.http.put("/v1/stores/new", json={})
+    assert (response.status_code, response.json()["faces"]) == (201, 0)
 
 
 async def test_a_store_created_through_one_gateway_is_known_to_the_other_at_once(chain: Cluster) -> None:

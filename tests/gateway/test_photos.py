@@ -13,7 +13,7 @@ from PIL import Image
 from common.truth import connect
 from tests.conftest import FACES
 from tests.gateway.encoder_photos import portrait, saved
-from tests.gateway.in_process import Cluster, cluster
+from tests.gateway.in_process import Cluster, cluster, unit
 
 needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason=f"no folder of real photos at {FACES}")
 PORTRAIT = saved(portrait(), "JPEG", quality=95)
@@ -77,7 +77,10 @@ async def test_every_face_in_a_photo_gets_its_own_answer(chain: Cluster) -> None
 
 
 async def test_recognize_answers_like_the_tutorial_service(chain: Cluster) -> None:
+    await chain.enrol("A", unit(1), face_id="somebody-else")
+    await chain.http.put("/v1/stores/A", json={"threshold": -1.0})  # the first store's own: nobody asks from there
     assert (await send(chain, "/recognize", PORTRAIT)).json() == {"result": None}
+    await chain.http.put("/v1/stores/A", json={"threshold": None})
     await send(chain, "/v1/stores/A/faces", PORTRAIT, face_id="095")
     assert (await send(chain, "/recognize", PORTRAIT)).json() == {"result": "095"}
     assert (await send(chain, "/recognize", PORTRAIT, store="B")).json() == {"result": "095"}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded_redis import free_port, start_embedded_redis
-from tests.gateway.in_process import Cluster, cluster, unit
+from common.settings import GatewaySettings
+from deploy.local.embedded_redis import free_port, start_embedded_redis
+from tests.gateway.in_process import Cluster, ShardApps, cluster, gateway_app, unit
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -40,6 +41,9 @@ async def test_reads_go_on_writes_are_refused_and_nothing_is_lost(tmp_path: Path
             await running.create("B")
             await running.enrol("A", unit(1), face_id="ada")
             assert (await search(running, 1))["truth"] == "ok"
+            async with asyncio.timeout(10):
+                while verdict(await search(running, 2)) != "no_match":  # until B is loaded
+                    await asyncio.sleep(0.01)
 
             server.kill()
             server.wait()
@@ -70,6 +74,18 @@ async def test_reads_go_on_writes_are_refused_and_nothing_is_lost(tmp_path: Path
     finally:
         server.kill()
         server.wait()
+
+
+async def test_a_gateway_that_never_reached_redis_does_not_say_that_there_are_no_stores() -> None:
+    settings = GatewaySettings(redis_url=f"redis://127.0.0.1:{free_port()}/0", encoder_workers=0)
+    async with gateway_app(settings, ShardApps()) as running:
+        for response in (
+            await running.http.get("/v1/stores"),
+            await running.http.get("/v1/shards"),
+            await running.http.post("/recognize", files={"image": ("a.jpg", b"x")}),
+            await running.http.post("/v1/stores/A/search", json={"embeddings": unit(1).tolist()}),
+        ):
+            assert (response.status_code, response.json()["code"]) == (503, "TRUTH_UNAVAILABLE"), response.request.url
 
 
 @pytest.mark.parametrize("command", ["maxmemory 1"])

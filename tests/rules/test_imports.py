@@ -15,21 +15,28 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "faiss": ("shard/gallery.py",),
-    # All but serve of the first six talk to Redis. The others are handed the client and hand it on.
+    # The first four, and the two of deploy, talk to Redis. The others are handed the client and hand it on.
     "redis": (
         "common/truth.py",
         "common/ledger.py",
         "common/feed.py",
         "common/cluster_map.py",
         "common/serve.py",
-        "deploy/embedded_redis.py",
+        "deploy/local/embedded_redis.py",
+        "deploy/local/durability.py",
         "gateway/app.py",
         "shard/app.py",
         "shard/replica.py",
         "shard/follower.py",
     ),
     # The hot lane is shard_client's alone; the app opens it, and the command line is a client of the gateway.
-    "httpx": ("gateway/shard_client.py", "gateway/app.py", "deploy/*"),
+    "httpx": (
+        "gateway/shard_client.py",
+        "gateway/app.py",
+        "deploy/client/http.py",
+        "deploy/cli/options.py",
+        "deploy/local/cluster.py",
+    ),
     # Reading a pickle runs what it says.
     "pickle": (),
     "cPickle": (),
@@ -40,13 +47,19 @@ OWNERS = {
     "shelve": (),
     "marshal": (),
 }
-ENVIRONMENT_READERS = ("common/settings.py", "*/__main__.py", "deploy/*")
+ENVIRONMENT_READERS = (
+    "common/settings.py",
+    "*/__main__.py",
+    "deploy/healthcheck.py",
+    "deploy/local/cluster.py",
+    "deploy/cli/cluster.py",
+)
 
 
 @pytest.fixture(scope="module")
 def code() -> dict[str, str]:
     found = modules(*CODE)
-    assert {"common/ledger.py", "deploy/embedded_redis.py"} <= found.keys()
+    assert {"common/ledger.py", "deploy/local/embedded_redis.py"} <= found.keys()
     return found
 
 
@@ -61,7 +74,10 @@ def test_packages_import_only_downwards(code: dict[str, str]) -> None:
         ("common/a.py", "import tests.conftest"),
         ("gateway/a.py", "from shard import app"),
         ("gateway/a.py", "def late():\n    import shard.gallery as g"),
-        ("gateway/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deploy.client import Client"),
+        (
+            "gateway/a.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deploy.client.http import Client",
+        ),
         ("gateway/a.py", "from importlib import import_module\nimport_module('shard.app')"),
         ("shard/routes/a.py", "import gateway"),
         ("shard/a.py", "from . import gallery"),
@@ -104,13 +120,8 @@ def test_an_import_by_somebody_else_is_found(path: str, source: str) -> None:
 
 
 def test_no_permission_outlives_its_use(code: dict[str, str]) -> None:
-    used = {
-        (found.root, path)
-        for path, source in code.items()
-        for found in imports_of(source)
-        if found.root in OWNERS and not path.startswith("deploy/")
-    }
-    granted = {(library, path) for library, paths in OWNERS.items() for path in paths if not path.startswith("deploy/")}
+    used = {(found.root, path) for path, source in code.items() for found in imports_of(source) if found.root in OWNERS}
+    granted = {(library, path) for library, paths in OWNERS.items() for path in paths}
     assert granted - used == set()
 
 

@@ -14,9 +14,11 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from common import wire
 from common.cluster_map import ClusterMap
-from deploy.children import start_child
-from deploy.embedded_redis import free_port
+from common.types import DLIB_SPACE
+from deploy.local.children import start_child
+from deploy.local.embedded_redis import free_port
 from tests.conftest import REPOSITORY
 from tests.shard.helpers import PATIENCE_S, Writer, unit
 
@@ -44,7 +46,7 @@ def refused(**settings: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def process(redis_url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     port = free_port()
-    settings = environment(port=port, redis_url=redis_url)
+    settings = environment(port=port, redis_url=redis_url, heartbeat_s=0.2, heartbeat_ttl_s=0.6)
     child = start_child([sys.executable, "-m", "shard"], env=settings | {"PYTHONPATH": str(REPOSITORY)})
     yield child, f"http://127.0.0.1:{port}"
     child.kill()
@@ -66,6 +68,40 @@ async def test_it_serves_and_ends_cleanly_on_sigterm(
             await asyncio.sleep(0.02)
     assert child.returncode == 0
     assert await ClusterMap(redis).replicas() == []
+
+
+async def test_a_replica_that_was_given_up_is_searched_only_after_it_has_caught_up(
+    redis: Redis, process: tuple[subprocess.Popen[bytes], str]
+) -> None:
+    """Writes were called visible without it; from the moment it is announced again it must not search without them."""
+    child, url = process
+    writer, stores, rows = Writer(redis), ClusterMap(redis), unit(5)
+    config = await writer.open("A")
+    version = await writer.put(config, {"f0": rows[0]})
+    call = wire.SearchCall(DLIB_SPACE, (wire.Query({"A": config.incarnation}, rows[:1], 1),), remaining_ms=5000)
+    headers = {"Content-Type": wire.CONTENT_TYPE}
+    async with httpx.AsyncClient(trust_env=False, base_url=url, headers=headers) as http, asyncio.timeout(PATIENCE_S):
+
+        async def searched_at() -> int:
+            answer = await http.post("/search", content=wire.pack_call(call))
+            (reply,) = wire.unpack_reply(answer.content, call)
+            return reply.searched["A"].version if reply.searched else 0
+
+        while not await _is_served(http, url):
+            await asyncio.sleep(0.05)
+        for at in range(1, 4):
+            child.send_signal(signal.SIGSTOP)
+            while await stores.replicas():
+                await asyncio.sleep(0.01)
+            version = await writer.put(config, {f"f{at}": rows[at]})
+            await asyncio.sleep(0.3 * at)  # from the second turn on the connections have timed out, too
+            child.send_signal(signal.SIGCONT)
+            while not await stores.replicas():
+                await asyncio.sleep(0.001)
+            seen = [await searched_at()]
+            while seen[-1] != version:
+                seen.append(await searched_at())
+            assert set(seen) <= {0, version}
 
 
 async def _is_served(http: httpx.AsyncClient, url: str) -> bool:

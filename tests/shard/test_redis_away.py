@@ -14,7 +14,7 @@ import pytest
 
 from common import keys
 from common.truth import connect
-from deploy.embedded_redis import free_port, start_embedded_redis
+from deploy.local.embedded_redis import free_port, start_embedded_redis
 from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, unit
 
 ROWS = unit(20)

@@ -1,0 +1,1 @@
+"""Using a gateway, without a terminal: its HTTP API, and the work that takes many requests."""

@@ -1,0 +1,128 @@
+"""Enrols people through a gateway: one request a person, a few at once; photos that are refused are left out.
+
+What was refused, and why, is part of the result: nothing is dropped silently. A person who is at the store already is
+skipped, so running the same command again continues where it stopped; no state is kept on this side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TypeVar
+
+from deploy.client.http import Client, Problem, Upload
+from deploy.client.photos import Person, Photo, Skipped
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+WORKERS = 4  # requests at once: keeps the encoders of a small machine busy without filling their queue
+INDEXED = re.compile(r"image\[(\d+)\]")
+ABOUT_A_PHOTO = frozenset({400, 413, 422})
+"""HTTP statuses"""
+PERHAPS_A_PHOTO = frozenset({"ENCODER_WORKER_DIED", "DEADLINE_EXCEEDED"})
+"""codes that a single bad photo, or too many at once, may cause"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    kind: str = "visitor"
+    keep_thumbnails: bool = False
+    workers: int = WORKERS
+
+    def form(self) -> dict[str, str]:
+        return {"kind": self.kind, "keep_thumbnail": str(self.keep_thumbnails).lower()}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one person."""
+
+    face_id: str
+    enrolled: int = 0
+    """photos that are templates now"""
+    created: bool = False
+    present: bool = False
+    """left alone, because the face is at the store already"""
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def enrol_people(
+    client: Client, store: str, people: Sequence[Person], options: Options, *, again: bool = False
+) -> Iterator[Outcome]:
+    """Enrol everybody, several at once; yields each person's outcome as it becomes known.
+
+    `again`: also those who are at the store already (their photos are added). Raises GatewayAway, and Problem where
+    the store itself is the trouble; who was enrolled before that stays enrolled.
+    """
+    present = set() if again else {face["face_id"] for face in client.faces(store)}
+    yield from (Outcome(person.face_id, present=True) for person in people if person.face_id in present)
+    wanted = [person for person in people if person.face_id not in present]
+    yield from in_parallel(lambda person: enrol_person(client, store, person, options), wanted, options.workers)
+
+
+def in_parallel(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int = WORKERS) -> Iterator[Result]:
+    """The results in the order in which they come; after the first exception nothing more is begun."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures: list[Future[Result]] = [pool.submit(work, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def enrol_person(client: Client, store: str, person: Person, options: Options) -> Outcome:
+    """One request with all photos; a photo that is refused is left out and the rest sent again.
+
+    Raises GatewayAway, and Problem where no photo is to blame.
+    """
+    outcome = Outcome(person.face_id)
+    batches = [_read(person.photos, outcome)]
+    while batches:
+        batch = batches.pop()
+        if not batch:
+            continue
+        try:
+            body = client.enrol(store, person.face_id, batch, options.form())
+        except Problem as problem:
+            batches += _without_the_culprit(batch, problem, outcome)
+        else:
+            outcome.enrolled += len(batch)
+            outcome.created |= body["new"]
+    return outcome
+
+
+def _without_the_culprit(batch: list[Upload], problem: Problem, outcome: Outcome) -> list[list[Upload]]:
+    """What to send instead: the batch without the photo that the problem names, or else each photo by itself."""
+    if problem.status not in ABOUT_A_PHOTO and problem.code not in PERHAPS_A_PHOTO:
+        raise problem
+    named = INDEXED.fullmatch(problem.field)
+    if named is None and len(batch) > 1:
+        return [[photo] for photo in reversed(batch)]
+    culprit = int(named[1]) if named else 0
+    if culprit >= len(batch):
+        raise problem
+    detail = problem.detail.replace(problem.field, "the photo") if named else problem.detail
+    outcome.skipped.append(Skipped(batch[culprit].name, f"{detail} [{problem.code}]"))
+    return [batch[:culprit] + batch[culprit + 1 :]]
+
+
+def _read(photos: Sequence[Photo], outcome: Outcome) -> list[Upload]:
+    uploads: list[Upload] = []
+    for photo in photos:
+        try:
+            uploads.append(as_upload(photo))
+        except OSError as error:
+            outcome.skipped.append(Skipped(photo.name, f"cannot be read: {error.strerror}"))
+    return uploads
+
+
+def as_upload(photo: Photo) -> Upload:
+    """Raises OSError for a file that cannot be read."""
+    name = PurePath(photo.name).name.encode(errors="replace").decode()  # a file name need not be text
+    return Upload(name, photo.read())
