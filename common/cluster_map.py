@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.errors import Conflict, StoreNotEmpty, TruthUnavailable
+from common.feed import read_changes
 from common.truth import truth
 from common.types import DLIB_SPACE, ReplicaState, StoreView
 
@@ -87,6 +88,13 @@ class ClusterMap:
             return {name.decode(): StoreConfig.from_json(raw) for name, raw in found.items()}
         except UNREADABLE as error:
             raise TruthUnavailable(f"The map cannot be read: {type(error).__name__}.", outcome="unchanged") from error
+
+    async def wait_for_change(self, position: str, wait_s: float) -> str:
+        """Wait until the map changes after `position` ("0-0": the beginning), at most `wait_s`; the new position.
+
+        Raises TruthUnavailable. `wait_s` must stay below the client's socket timeout.
+        """
+        return (await read_changes(self._redis, position, {}, int(1000 * wait_s))).map_position
 
     async def create(self, config: StoreConfig) -> StoreConfig:
         """Put a new store in the map. Raises Conflict if it is there already, TruthUnavailable."""

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.formparsers import MultiPartParser
@@ -32,6 +31,7 @@ from gateway.router import Router
 from gateway.routes import docs, faces, health, search, stores, verify
 from gateway.services import Services
 from gateway.shard_client import ShardClient
+from gateway.transport import AiohttpTransport, Transport
 from gateway.view import ClusterView
 
 DESCRIPTION = """Face search for retail chains: members, returning visitors and strangers, across the stores of a chain.
@@ -41,7 +41,7 @@ A verdict is `match`, `no_match` or `inconclusive`; `no_match` is said only when
 Errors are RFC 9457 problem bodies with a stable `code`."""
 
 
-def create_app(settings: GatewaySettings, redis: Redis, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | None = None) -> FastAPI:
     """The app; its lifespan starts the encoders and the view, so enter it before the first request."""
 
     @contextlib.asynccontextmanager
@@ -81,21 +81,21 @@ def _document(app: FastAPI, *, keyed: bool) -> None:
 async def _start(
     settings: GatewaySettings,
     redis: Redis,
-    transport: httpx.AsyncBaseTransport | None,
+    transport: Transport | None,
     stack: contextlib.AsyncExitStack,
 ) -> Services:
-    client = ShardClient(transport, settings.cluster_key)
-    stack.push_async_callback(client.close)
+    lane = AiohttpTransport() if transport is None else transport
+    stack.push_async_callback(lane.close)
     encoder = await stack.enter_async_context(EncoderPool(settings)) if settings.encoder_workers else None
 
     cluster_map, ledger = ClusterMap(redis), Ledger(redis, settings.feed_length)
-    view = ClusterView(cluster_map, settings.view_refresh_s)
+    view = ClusterView(cluster_map, min(settings.view_refresh_s, settings.redis_timeout_s / 2))
     with contextlib.suppress(TruthUnavailable):  # /readyz says so until Redis is there
         await view.refresh()
     refreshing = asyncio.create_task(view.run())
     stack.push_async_callback(end, refreshing)
 
-    router = Router(view, ReplicaSet(client, settings.shard_timeout_s))
+    router = Router(view, ReplicaSet(ShardClient(lane, settings.cluster_key), settings.shard_timeout_s))
     return Services(
         settings=settings,
         view=view,

@@ -29,7 +29,7 @@ class Services:
     encoder: EncoderPool | None
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:  # async: FastAPI would run a plain function on a thread
     found: Services = request.app.state.services
     return found
 
@@ -39,7 +39,7 @@ Found = Annotated[Services, Depends(services)]
 
 async def deadline(request: Request) -> AsyncIterator[Deadline]:
     """The request's deadline; the route's work runs inside it."""
-    async with Deadline(services(request).settings.deadline_s) as running:
+    async with Deadline((await services(request)).settings.deadline_s) as running:
         yield running
 
 

@@ -1,7 +1,7 @@
 """The hot lane's HTTP: one POST to a replica, on aiohttp.
 
-An argument of the app, so that tests can put real shard apps of the same process behind it. Measured on this path with
-16 clients and two cores: httpx serves about a third of the requests that aiohttp does, so httpx is for everything else.
+An argument of the app, so that tests can put real shard apps of the same process behind it. httpx serves a third of the
+requests on this path and is for everything that is not hot. How long to wait is the caller's business.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Protocol
 
 import aiohttp
 
-from common.errors import ShardTimeout, ShardUnreachable
+from common.errors import ShardGarbage, ShardUnreachable
 
 IDLE_S = 30.0
-"""kept connections are closed by us before a shard's own 75 s, so that we never write into a closing one"""
+"""we close a resting connection before the shard does (75 s), so that we never write into a closing one"""
+MAX_REPLY_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Reply:
 
 
 class Transport(Protocol):
-    async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Reply:
-        """Raises ShardTimeout or ShardUnreachable where there is no whole answer."""
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Reply:
+        """Raises ShardUnreachable where no whole answer came, ShardGarbage where it was not worth reading."""
 
     async def close(self) -> None: ...
 
@@ -34,25 +35,22 @@ class Transport(Protocol):
 class AiohttpTransport:
     """Make it inside the event loop that uses it."""
 
-    def __init__(self, max_reply_bytes: int) -> None:
-        self._max_reply_bytes = max_reply_bytes
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
+    def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
 
     async def close(self) -> None:
         await self._session.close()
 
-    async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Reply:
-        timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Reply:
         try:
-            async with self._session.post(
-                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                content = await response.read()
-                return Reply(response.status, response.content_type, content)
-        except TimeoutError as error:
-            raise ShardTimeout(f"{url} did not answer within {timeout_s:.3f} s.") from error
-        except aiohttp.ClientError as error:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                if response.content_length is None or response.content_length > MAX_REPLY_BYTES:
+                    raise ShardGarbage(f"{url} answered {response.content_length} bytes.", limit=MAX_REPLY_BYTES)
+                return Reply(response.status, response.content_type, await response.read())
+        except (aiohttp.ClientError, OSError) as error:
             raise ShardUnreachable(f"{url}: {type(error).__name__}.") from error

@@ -21,6 +21,7 @@ log = logging.getLogger("facegrid.gateway")
 
 class ClusterView:
     def __init__(self, cluster_map: ClusterMap, refresh_s: float) -> None:
+        """`refresh_s` must stay below the socket timeout of the map's client."""
         self._map = cluster_map
         self._refresh_s = refresh_s
         self._lock = asyncio.Lock()
@@ -40,13 +41,16 @@ class ClusterView:
         return "ok" if self.truth_reachable else "unreachable"
 
     async def run(self) -> None:
-        """Refresh until cancelled."""
+        """Refresh until cancelled: as soon as the map changes (a store that another gateway created must not be missing
+        from a `no_match`), and every `refresh_s` for the heartbeats."""
+        position = "0-0"
         while True:
             try:
+                position = await self._map.wait_for_change(position, self._refresh_s)
                 await self.refresh()
             except TruthUnavailable as error:
-                log.debug("the view is %.1f s old: %s", self.age_s, error.detail)
-            await asyncio.sleep(self._refresh_s)
+                self._lost(error)
+                await asyncio.sleep(self._refresh_s)
 
     async def refresh(self) -> None:
         """Read the map and the heartbeats now; callers that come while one is reading share the next reading, or its
@@ -65,12 +69,15 @@ class ClusterView:
                 stores, replicas = await asyncio.gather(self._map.stores(), self._map.replicas())
             except TruthUnavailable as error:
                 self._failure, self._failed_at = error, started
-                if self.truth_reachable:
-                    log.warning("The map cannot be read, going on from memory: %s", error.detail)
-                self.truth_reachable = False
+                self._lost(error)
                 raise
             self._take(stores, replicas)
             self._seen_at = started
+
+    def _lost(self, error: TruthUnavailable) -> None:
+        if self.truth_reachable:
+            log.warning("The map cannot be read, going on from memory: %s", error.detail)
+        self.truth_reachable = False
 
     def _take(self, stores: dict[str, StoreConfig], replicas: list[Heartbeat]) -> None:
         by_shard: dict[str, list[Heartbeat]] = defaultdict(list)

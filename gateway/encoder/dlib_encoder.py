@@ -35,6 +35,8 @@ from gateway.encoder.types import Box, EncodedFace
 
 SCANNED_PIXELS = 8_400_000
 """1920 x 1080, doubled in both directions, and a little"""
+SCANNED_SIDE = 16_000
+"""only strips longer than 30 times their width notice; dlib 20.0 writes beyond its memory from about 80,000 on"""
 UPSAMPLE = 2.0
 THUMBNAIL_SIDE = 112
 THUMBNAIL_QUALITY = 90
@@ -44,7 +46,7 @@ INSTALL = "Install dlib-bin (or dlib) and face_recognition_models, as the projec
 
 def detection_scale(width: int, height: int) -> float:
     """By how much the detector's copy is larger (at most 2) or smaller than the photo."""
-    return min(UPSAMPLE, math.sqrt(SCANNED_PIXELS / (width * height)))
+    return min(UPSAMPLE, math.sqrt(SCANNED_PIXELS / (width * height)), SCANNED_SIDE / max(width, height))
 
 
 def visible_box(left: int, top: int, right: int, bottom: int, pixels: Pixels) -> Box:

@@ -23,9 +23,9 @@ from rich.table import Table
 
 from common.settings import EncoderSettings
 from common.types import Vectors
-from deploy.local.embedded_redis import free_port
-from deploy.local.cluster import LocalCluster
 from deploy.demo.shoppers import shoppers
+from deploy.local.cluster import LocalCluster
+from deploy.local.embedded_redis import free_port
 from gateway.encoder.decode import decode
 from gateway.encoder.dlib_encoder import DlibEncoder
 from tests.bench.load import Measured, load, request

@@ -22,8 +22,8 @@ class Measured:
 
 
 def request(path: str, body: bytes, content_type: str = "application/octet-stream") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    headers = f"Host: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+    return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body
 
 
 async def load(port: int, requests: Sequence[bytes], clients: int) -> Measured:

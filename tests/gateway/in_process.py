@@ -11,11 +11,13 @@ import httpx
 import numpy as np
 from fastapi import FastAPI
 
+from common.errors import ShardUnreachable
 from common.settings import GatewaySettings, ShardSettings
 from common.truth import connect
 from common.types import Vectors
 from gateway.app import create_app as create_gateway
 from gateway.services import Services
+from gateway.transport import Reply
 from shard.app import create_app as create_shard
 
 D = 128
@@ -30,11 +32,25 @@ class Hung(httpx.AsyncBaseTransport):
 
 
 class ShardApps(httpx.AsyncBaseTransport):
-    """Routes calls by host name to ASGI apps; a host in `faults` answers what its function says instead."""
+    """Routes calls by host name to ASGI apps; a host in `faults` answers what its function says instead.
+
+    Stands in for the gateway's own transport, whose dealings with real sockets test_transport.py tests.
+    """
 
     def __init__(self) -> None:
         self.apps: dict[str, httpx.AsyncBaseTransport] = {}
         self.faults: dict[str, Callable[[httpx.Request], httpx.Response]] = {}
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Reply:
+        try:
+            async with httpx.AsyncClient(transport=self) as http:
+                response = await http.post(url, content=body, headers=headers, timeout=None)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ShardUnreachable(f"{url}: {type(error).__name__}.") from error
+        return Reply(response.status_code, response.headers.get("content-type", ""), response.content)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host

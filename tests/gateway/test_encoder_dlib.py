@@ -106,9 +106,11 @@ def test_an_enlarged_photo_keeps_its_face_and_costs_less_than_face_recognition(
 def test_full_hd_is_searched_as_face_recognition_does_and_the_cost_is_bounded_beyond() -> None:
     assert detection_scale(250, 250) == 2.0
     assert detection_scale(1920, 1080) == 2.0
-    for width, height in ((4000, 3000), (8000, 6000), (1, 50_000_000)):
+    for width, height in ((4000, 3000), (8000, 6000), (20_000, 2500)):
         scale = detection_scale(width, height)
         assert width * height * scale**2 == pytest.approx(8_400_000)
+    for width, height in ((1, 50_000_000), (250_000, 199), (10_000, 10)):
+        assert max(width, height) * detection_scale(width, height) == pytest.approx(16_000)
 
 
 def test_a_face_at_the_edge_has_a_box_inside_the_photo(encoder: DlibEncoder) -> None:

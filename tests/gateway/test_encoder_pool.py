@@ -121,6 +121,16 @@ async def test_bad_uploads_get_their_error_and_harm_no_worker(pool: EncoderPool)
     assert pool.worker_pids == before
 
 
+async def test_a_long_strip_does_not_corrupt_its_worker(lone: EncoderPool) -> None:
+    """At that length dlib writes beyond its memory; sooner or later the process dies of it."""
+    before = lone.worker_pids
+    for width, height in ((250_000, 199), (50_000_000, 1)):
+        strip = saved(Image.new("1", (width, height)), "PNG")
+        assert await lone.encode(strip) == EncodedPhoto(width=width, height=height, faces=())
+    assert len((await lone.encode(saved(portrait(), "JPEG"))).faces) == 1
+    assert lone.worker_pids == before
+
+
 async def test_a_photo_without_a_face_is_an_answer(pool: EncoderPool) -> None:
     answer = await pool.encode(saved(Image.linear_gradient("L"), "PNG"))
     assert answer == EncodedPhoto(width=256, height=256, faces=())

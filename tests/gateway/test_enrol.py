@@ -190,6 +190,19 @@ async def test_a_change_that_was_made_is_never_answered_with_nothing_was_changed
     assert (response.status_code, response.json()["faces"]) == (201, 0)
 
 
+async def test_a_store_created_through_one_gateway_is_searched_by_the_other_at_once(redis_url: str) -> None:
+    """Not only after the next look at the heartbeats: until then a `no_match` would be said without it."""
+    async with (
+        cluster(redis_url, shards=1, view_refresh_s=2, redis_timeout_s=8) as one,
+        gateway_app(one.services.settings, one.shards) as other,
+    ):
+        await one.create("A")
+        for n in range(3):
+            await one.create(f"new-{n}")
+            await one.enrol(f"new-{n}", unit(n), face_id="x")
+            assert await top(other, unit(n)) == ("match", ["x"] * (n + 1))
+
+
 async def test_a_store_created_through_one_gateway_is_known_to_the_other_at_once(chain: Cluster) -> None:
     async with gateway_app(chain.services.settings, chain.shards) as other:
         await chain.create("new")

@@ -119,11 +119,8 @@ async def test_a_store_alone_in_its_group_has_nowhere_to_fan_out(chain: Cluster)
 
 FAULTS = {
     "unreachable": (lambda _: (_ for _ in ()).throw(httpx.ConnectError("refused")), "SHARD_UNREACHABLE"),
-    "timeout": (lambda _: (_ for _ in ()).throw(httpx.ReadTimeout("slow")), "SHARD_TIMEOUT"),
     "error": (lambda _: httpx.Response(500), "SHARD_UNREACHABLE"),
     "refusal": (lambda _: httpx.Response(422, json={"code": "WRONG_SPACE"}), "SHARD_REJECTED"),
-    "bad url": (lambda _: (_ for _ in ()).throw(httpx.InvalidURL("http://[")), "SHARD_UNREACHABLE"),
-    "bad encoding": (lambda _: (_ for _ in ()).throw(httpx.DecodingError("gzip")), "SHARD_GARBAGE"),
     "html": (lambda _: httpx.Response(200, html="<p>proxy</p>"), "SHARD_GARBAGE"),
     "garbage": (
         lambda _: httpx.Response(200, content=b"\xc1", headers={"content-type": "application/msgpack"}),

@@ -1,0 +1,124 @@
+"""The hot lane against real sockets: whatever a peer does becomes a fault of the shard, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from common.errors import ShardFault, ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
+from common.wire import CONTENT_TYPE, AwaitCall, pack_version
+from deploy.local.embedded_redis import free_port
+from gateway.shard_client import ShardClient
+from gateway.transport import AiohttpTransport
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+CALL = AwaitCall("A", "incarnation", 7, remaining_ms=50)
+VERSION = pack_version(7)
+
+
+def answer(body: bytes = VERSION, status: str = "200 OK", kind: str = CONTENT_TYPE, length: int | None = None) -> bytes:
+    length = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+async def read_request(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    (length,) = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    await reader.readexactly(length)
+
+
+@contextlib.asynccontextmanager
+async def client(behaviour: Behaviour) -> AsyncIterator[tuple[ShardClient, str]]:
+    """A client and the URL of a peer that behaves like this on every connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await behaviour(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = AiohttpTransport()
+    try:
+        yield ShardClient(transport, cluster_key="secret"), f"http://127.0.0.1:{port}"
+    finally:
+        await transport.close()
+        server.close()
+
+
+def says(raw: bytes) -> Behaviour:
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(raw)
+        await writer.drain()
+
+    return behave
+
+
+async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    for byte in answer(b"x" * 1000):
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+
+
+FAULTS: dict[str, tuple[Behaviour, type[ShardFault]]] = {
+    "hung": (hang, ShardTimeout),
+    "dripping": (drip, ShardTimeout),
+    "hangs up": (hang_up, ShardUnreachable),
+    "cut off": (says(answer(length=100)), ShardUnreachable),
+    "no HTTP": (says(b"-ERR unknown command\r\n"), ShardUnreachable),
+    "an error": (says(answer(status="500 Oops")), ShardUnreachable),
+    "a refusal": (says(answer(b'{"code": "WRONG_SPACE"}', "422 No", "application/problem+json")), ShardRejected),
+    "a refusal that is no JSON": (says(answer(b"<html>", "404 Not Found", "text/html")), ShardRejected),
+    "a redirect": (says(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"), ShardGarbage),
+    "another type": (says(answer(kind="text/html")), ShardGarbage),
+    "garbage": (says(answer(b"\xc1")), ShardGarbage),
+    "no length": (says(b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\n\r\n" + VERSION), ShardGarbage),
+    "too long": (says(answer(length=10**12)), ShardGarbage),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_misbehaviour_is_a_fault_of_the_shard(fault: str) -> None:
+    behaviour, expected = FAULTS[fault]
+    async with asyncio.timeout(10), client(behaviour) as (shard, url):
+        with pytest.raises(expected):
+            await shard.await_version(url, CALL)
+
+
+@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "http://[", "not a url", "http://nobody.invalid:1"])
+async def test_nobody_at_that_address_is_unreachable(url: str) -> None:
+    async with client(hang) as (shard, _):
+        with pytest.raises(ShardUnreachable):
+            await shard.await_version(url, CALL)
+
+
+async def test_one_connection_serves_many_calls_and_carries_the_key() -> None:
+    connections, heads = 0, []
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            (length,) = [int(h.split(b":")[1]) for h in heads[-1].lower().split(b"\r\n") if b"content-length" in h]
+            await reader.readexactly(length)
+            writer.write(answer())
+
+    async with client(behave) as (shard, url):
+        assert [await shard.await_version(url, CALL) for _ in range(5)] == [7] * 5
+    assert connections == 1
+    assert b"x-api-key: secret" in heads[0].lower()
