@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 from starlette.formparsers import MultiPartParser
 
 from common.cluster_map import ClusterMap
+from common.durability import durability_lacks
 from common.errors import TruthUnavailable
 from common.http import BodyLimit, KeyCheck, LocalOnly, install_problems
 from common.ledger import Ledger
@@ -33,6 +35,8 @@ from gateway.services import Services
 from gateway.shard_client import ShardClient
 from gateway.transport import AiohttpTransport, Transport
 from gateway.view import ClusterView
+
+log = logging.getLogger("facegrid.gateway")
 
 DESCRIPTION = """Face search for retail chains: members, returning visitors and strangers, across the stores of a chain.
 
@@ -92,6 +96,8 @@ async def _start(
     view = ClusterView(cluster_map, min(settings.view_refresh_s, settings.redis_timeout_s / 2))
     with contextlib.suppress(TruthUnavailable):  # /readyz says so until Redis is there
         await view.refresh()
+    if lacks := await durability_lacks(redis):
+        log.warning("Redis may lose faces that it confirmed: %s. See deploy/redis.conf.", lacks)
     refreshing = asyncio.create_task(view.run())
     stack.push_async_callback(end, refreshing)
 

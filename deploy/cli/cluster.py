@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from common.settings import GatewaySettings
+from common.durability import durability_lacks
+from common.truth import connect
 from deploy.cli.options import Port, a_name, a_redis_url
 from deploy.cli.output import out, say
 from deploy.local.cluster import ClusterError, LocalCluster
-from deploy.local.durability import durability_lacks
 
 DATA = Path(".facegrid")
 
@@ -64,7 +65,12 @@ def tell(text: str, style: str = "") -> None:
 
 def warn_of_losses(redis_url: str) -> None:
     """Say so if the server may lose, or forget, what was acknowledged."""
-    if lacks := durability_lacks(redis_url):
+
+    async def ask() -> str | None:
+        async with connect(redis_url, timeout_s=2) as redis:
+            return await durability_lacks(redis)
+
+    if lacks := asyncio.run(ask()):
         tell(f"Warning: this Redis server may lose faces that it confirmed: {lacks}.", "bold yellow")
         tell("  deploy/redis.conf has the settings that keep them.", "yellow")
 
@@ -114,7 +120,6 @@ OwnPort = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to lis
 def gateway(host: Host = None, port: OwnPort = None, redis: RedisUrl = None) -> None:
     """Run one gateway in the foreground. Options win over FACEGRID_* settings (README lists them all)."""
     _set(HOST=host, PORT=port, REDIS_URL=redis)
-    warn_of_losses(os.environ.get("FACEGRID_REDIS_URL") or GatewaySettings.model_fields["redis_url"].default)
     from gateway.__main__ import main  # noqa: PLC0415  # loads the encoders
 
     raise typer.Exit(main())

@@ -67,7 +67,8 @@ def decode(photo: bytes, settings: EncoderSettings) -> Pixels:
         image = _open(photo, settings)
         _check_pixels(image.width * image.height, settings)
         _load(image, photo)
-        return np.asarray(_rgb(_upright(image)))
+        image = _rgb(_upright(image))  # the same name: what is not needed any more is freed before the next copy
+        return np.asarray(image)
 
 
 def check_bytes(photo: bytes, settings: EncoderSettings) -> None:
@@ -146,7 +147,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         high = np.clip(np.asarray(image).astype(np.int32) >> 8, 0, 255)
         image = Image.fromarray(high.astype(np.uint8))
     if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        image = page
+        image = image.convert("RGBA")
+        page = Image.new("RGB", image.size, "white")
+        page.paste(image, mask=image)
+        return page
     return image if image.mode == "RGB" else image.convert("RGB")  # convert would copy

@@ -15,24 +15,23 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "faiss": ("shard/gallery.py",),
-    # The first four, and the two of deploy, talk to Redis. The others are handed the client and hand it on.
+    # The first five, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
     "redis": (
         "common/truth.py",
         "common/ledger.py",
         "common/feed.py",
         "common/cluster_map.py",
-        "common/serve.py",
+        "common/durability.py",
         "deploy/local/embedded_redis.py",
-        "deploy/local/durability.py",
+        "common/serve.py",
         "gateway/app.py",
         "shard/app.py",
         "shard/replica.py",
         "shard/follower.py",
     ),
-    # The hot lane is shard_client's alone; the app opens it, and the command line is a client of the gateway.
+    # The hot lane has one owner; httpx is what the command line and the local cluster speak to the gateway with.
+    "aiohttp": ("gateway/transport.py",),
     "httpx": (
-        "gateway/shard_client.py",
-        "gateway/app.py",
         "deploy/client/http.py",
         "deploy/cli/options.py",
         "deploy/local/cluster.py",
