@@ -106,7 +106,10 @@ def _methods(request: Request) -> str:
 
 
 class BodyLimit:
-    """Refuses a body over `limit` bytes: by its Content-Length at once, or while it streams in."""
+    """Refuses a body over `limit` bytes: by its Content-Length at once, or while it streams in.
+
+    Rejected: FastAPI's max_body_size, which answers in plain text and does not say what the limit is.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
