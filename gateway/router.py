@@ -82,10 +82,11 @@ class Router:
     async def is_visible(self, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether every replica of the store's shard that searches are sent to serves `version` before the deadline.
 
-        One that is still loading is asked only if there is no other: it reads the write with everything else.
+        One that is still loading and does not serve the store yet is asked only if there is no other: it will read the
+        write with everything else.
         """
         live = self._view.shards.get(store.shard, ())
-        beats = [beat for beat in live if beat.state is ReplicaState.READY] or live
+        beats = [beat for beat in live if beat.state is ReplicaState.READY or store.store in beat.stores] or live
         reached = await asyncio.gather(
             *(self._replica_set.has_version(beat, store, version, deadline) for beat in beats)
         )

@@ -1,8 +1,9 @@
 """Tells the gateways, through Redis, that this replica is there, what it serves and how far it has come.
 
-A write is called visible once every replica that is announced has it. So a replica whose announcement had expired (it
-was stopped, or cut off from Redis) may lack such writes when it comes back: it first notes what it must catch up with,
-and again once it is announced, for what was written until then. From there on nobody forgets to wait for it.
+A write is called visible once every replica that is announced as ready has it. So one that was not (it was loading, or
+stopped, or cut off from Redis until its announcement expired) may lack such writes when it is announced: it first notes
+what it must catch up with before it searches again, and once more afterwards, for what was written until then. From
+there on every writer waits for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from math import inf
 
 from common.cluster_map import ClusterMap, Heartbeat
 from common.errors import TruthUnavailable
+from common.types import ReplicaState
 from shard.follower import Follower
 
 log = logging.getLogger("facegrid.shard.heartbeat")
@@ -28,7 +30,8 @@ class Announcer:
         self._beat = beat
         self._follower = follower
         self._heard = True
-        self._announced_at = -inf
+        self._ready_at = -inf
+        """when it was last announced as ready"""
 
     async def run(self, every_s: float, ttl_s: float) -> None:
         """Announce until cancelled; a Redis that is away or hangs costs heartbeats, nothing else."""
@@ -53,15 +56,16 @@ class Announcer:
 
     async def _announce(self, ttl_s: float) -> None:
         now = time.monotonic()
-        if self._has_expired(ttl_s):
+        if self._may_have_expired(ttl_s):
             await self._follower.note_due()
-        await self._map.announce(self._beat(), ttl_s)
-        if self._has_expired(ttl_s):
+        beat = self._beat()
+        await self._map.announce(beat, ttl_s)
+        if self._may_have_expired(ttl_s):
             await self._follower.note_due()
-        self._announced_at = now
+        self._ready_at = now if beat.state is ReplicaState.READY else -inf
 
-    def _has_expired(self, ttl_s: float) -> bool:
-        return time.monotonic() - self._announced_at >= ttl_s
+    def _may_have_expired(self, ttl_s: float) -> bool:
+        return time.monotonic() - self._ready_at >= ttl_s
 
     async def retire(self) -> None:
         """Say goodbye, so that gateways stop calling at once instead of when the heartbeat expires."""
