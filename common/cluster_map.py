@@ -17,12 +17,13 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import Conflict, StoreNotEmpty, TruthUnavailable
+from common.errors import Conflict, LeaseLost, StoreNotEmpty, TruthUnavailable
 from common.feed import read_changes
 from common.truth import truth
 from common.types import DLIB_SPACE, ReplicaState, StoreView
 
 log = logging.getLogger("facegrid.map")
+MAP_KEYS = [keys.MAP_STORES, keys.MAP_FEED, keys.LEADER]
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -37,6 +38,15 @@ class StoreConfig:
     """fixed score threshold; None: by gallery size"""
     incarnation: str = ""
     created: float = 0.0
+    moving_to: str | None = None
+    """the shard that is loading the store, to take it over"""
+    moving_from: str | None = None
+    """the shard that had it and still serves it, until every gateway knows of the new one"""
+
+    @property
+    def served_by(self) -> tuple[str, ...]:
+        """The shards that shall have the store in memory, the one to ask first in front."""
+        return (self.shard, *(other for other in (self.moving_from, self.moving_to) if other is not None))
 
     def to_json(self) -> str:
         """What is None is left out, so that an entry written before a setting was invented still compares equal."""
@@ -110,9 +120,10 @@ class ClusterMap:
         await self._compare_and_set(config.store, "", created.to_json())
         return created
 
-    async def update(self, present: StoreConfig, new: StoreConfig) -> None:
-        """Raises Conflict if the entry is not `present` any more, TruthUnavailable."""
-        await self._compare_and_set(present.store, present.to_json(), new.to_json())
+    async def update(self, present: StoreConfig, new: StoreConfig, lease: str = "") -> None:
+        """Raises Conflict if the entry is not `present` any more, LeaseLost if `lease` is not the leader's token any
+        more, TruthUnavailable."""
+        await self._compare_and_set(present.store, present.to_json(), new.to_json(), lease)
 
     async def delete(self, config: StoreConfig, *, force: bool = True) -> None:
         """Erase the store, with `force` also its faces. Raises StoreNotEmpty, Conflict if it was created again
@@ -138,12 +149,14 @@ class ClusterMap:
                 entry: Any = await self._redis.hget(keys.MAP_STORES, config.store)
                 if entry is None or StoreConfig.from_json(entry).incarnation != config.incarnation:
                     return
-                if await self._set(keys=[keys.MAP_STORES, keys.MAP_FEED], args=[config.store, entry, ""]):
+                if await self._set(keys=MAP_KEYS, args=[config.store, entry, "", ""]):
                     return
 
-    async def _compare_and_set(self, store: str, present: str, new: str) -> None:
+    async def _compare_and_set(self, store: str, present: str, new: str, lease: str = "") -> None:
         with truth(outcome="unknown"):
-            done = await self._set(keys=[keys.MAP_STORES, keys.MAP_FEED], args=[store, present, new])
+            done = await self._set(keys=MAP_KEYS, args=[store, present, new, lease])
+        if done < 0:
+            raise LeaseLost("Another gateway leads by now.")
         if not done:
             raise _changed(store)
 

@@ -26,6 +26,7 @@ FacegridError                       500 INTERNAL
 ├── MethodNotAllowed                405 METHOD_NOT_ALLOWED
 ├── Conflict                        409 CONFLICT
 │   ├── VersionConflict             409 VERSION_CONFLICT
+│   ├── LeaseLost                   409 LEASE_LOST
 │   ├── FaceChanged                 409 FACE_CHANGED
 │   └── StoreNotEmpty               409 STORE_NOT_EMPTY
 └── Unavailable                     503 UNAVAILABLE
@@ -184,6 +185,10 @@ class Conflict(FacegridError):
 
 class VersionConflict(Conflict):
     code, title = "VERSION_CONFLICT", "The store has changed since the expected version"
+
+
+class LeaseLost(Conflict):
+    code, title = "LEASE_LOST", "Another gateway leads by now"
 
 
 class FaceChanged(Conflict):

@@ -1,7 +1,9 @@
 #!lua
 -- Compare and set one store's entry in the map, and tell the followers.
--- KEYS  stores feed        ARGV  store, expected JSON ('' = absent), new JSON ('' = remove)
--- Answers 1, or 0 where the entry is not the expected one (nothing is changed then).
+-- KEYS  stores feed leader
+-- ARGV  store, expected JSON ('' = absent), new JSON ('' = remove), the lease's token ('' = not written as the leader)
+-- Answers 1; 0 where the entry is not the expected one; -1 where the lease is another's by now. Then nothing is changed.
+if ARGV[4] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[4] then return -1 end
 local present = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if present ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then

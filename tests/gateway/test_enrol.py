@@ -121,7 +121,7 @@ async def test_a_replica_that_still_loads_is_not_waited_for(redis_url: str) -> N
         assert isinstance(version, int)
         view = running.services.view
         (ready,) = view.shards["s1"]
-        loading = replace(ready, replica="b", url="http://nowhere", state=ReplicaState.LOADING)
+        loading = replace(ready, replica="b", url="http://nowhere", state=ReplicaState.LOADING, stores={})
         later = ClusterView(view._map, refresh_s=60)
         later.shards = {"s1": (ready, loading)}
         router = Router(later, ReplicaSet(ShardClient(running.shards, ""), call_timeout_s=5))

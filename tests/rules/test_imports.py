@@ -15,13 +15,14 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "faiss": ("shard/gallery.py",),
-    # The first five, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
+    # The first six, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
     "redis": (
         "common/truth.py",
         "common/ledger.py",
         "common/feed.py",
         "common/cluster_map.py",
         "common/durability.py",
+        "common/lease.py",
         "deploy/local/embedded_redis.py",
         "common/serve.py",
         "gateway/app.py",
