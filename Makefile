@@ -10,7 +10,7 @@ EXPORT := uv export --quiet --format requirements-txt --no-emit-project --no-hea
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench up down lock clean
+.PHONY: help setup demo test check bench chaos up down lock clean
 
 help: ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ check: $(READY) ## format, lint, types
 
 bench: $(READY) ## measure on this machine
 	@$(PY) -m tests.bench
+
+chaos: $(READY) ## break a cluster under load for four minutes; 1 if a promise was broken
+	@$(PY) -m tests.chaos
 
 up: .env ## build and start the containers, wait until they are ready
 	@$(COMPOSE) version >/dev/null 2>&1 || { echo "make up needs Docker with Compose; make demo needs neither." >&2; exit 1; }

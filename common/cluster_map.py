@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,20 @@ class Heartbeat:
         return cls(**known)
 
 
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What was asked of the leader and is not done yet."""
+
+    moves: dict[str, str] = field(default_factory=dict)
+    """store → shard it shall be moved to; until the leader has begun"""
+    draining: frozenset[str] = frozenset()
+    """shards that get no stores and give theirs away"""
+
+
 class ClusterMap:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._order_done = redis.register_script((Path(__file__).parent / "order_done.lua").read_text())
         self._set = redis.register_script((Path(__file__).parent / "map_set.lua").read_text())
         self._erase = redis.register_script((Path(__file__).parent / "erase.lua").read_text())
 
@@ -144,7 +156,7 @@ class ClusterMap:
 
     async def _forget(self, config: StoreConfig) -> None:
         """Take the store out of the map, however its settings were changed meanwhile: its faces are gone."""
-        with truth(outcome="unknown"):
+        with truth(outcome="unknown", refused="unknown"):
             while True:
                 entry: Any = await self._redis.hget(keys.MAP_STORES, config.store)
                 if entry is None or StoreConfig.from_json(entry).incarnation != config.incarnation:
@@ -156,9 +168,37 @@ class ClusterMap:
         with truth(outcome="unknown"):
             done = await self._set(keys=MAP_KEYS, args=[store, present, new, lease])
         if done < 0:
-            raise LeaseLost("Another gateway leads by now.")
+            raise _leads_no_more()
         if not done:
             raise _changed(store)
+
+    async def orders(self) -> Orders:
+        with truth():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hgetall(keys.MOVES)
+            pipe.smembers(keys.DRAINING)
+            moves, draining = await pipe.execute()
+        return Orders(
+            {store.decode(): shard.decode() for store, shard in moves.items()},
+            frozenset(shard.decode() for shard in draining),
+        )
+
+    async def order_moves(self, moves: Mapping[str, str]) -> None:
+        """Have each store moved to its shard; the last order of a store counts."""
+        if moves:
+            with truth(outcome="unknown"):
+                await self._redis.hset(keys.MOVES, items=[part for order in moves.items() for part in order])
+
+    async def order_done(self, store: str, shard: str, lease: str = "") -> None:
+        """Forget the order to move the store there, if it still stands. Raises LeaseLost, TruthUnavailable."""
+        with truth(outcome="unknown"):
+            done = await self._order_done(keys=[keys.MOVES, keys.LEADER], args=[store, shard, lease])
+        if done < 0:
+            raise _leads_no_more()
+
+    async def drain(self, shard: str, *, undo: bool = False) -> None:
+        with truth(outcome="unknown"):
+            await (self._redis.srem if undo else self._redis.sadd)(keys.DRAINING, shard)
 
     async def announce(self, beat: Heartbeat, ttl_s: float) -> None:
         name = keys.heartbeat(beat.shard, beat.replica)
@@ -173,6 +213,11 @@ class ClusterMap:
         with truth():
             await self._redis.delete(name)
             await self._redis.srem(keys.REPLICAS, name)
+
+    async def check_writes(self) -> None:
+        """Raises TruthUnavailable if Redis accepts no writes: it is full, a replica by now, lacks its replicas, …"""
+        with truth():
+            await self._redis.set(keys.PROBE, b"", px=1000)
 
     async def replicas(self) -> list[Heartbeat]:
         """The replicas heard of within the TTL, ordered by shard and replica; without those that cannot be read."""
@@ -193,3 +238,7 @@ def _heartbeat(raw: bytes) -> Heartbeat | None:
 
 def _changed(store: str) -> Conflict:
     return Conflict(f"Store {store} was changed by another request meanwhile.", field="store")
+
+
+def _leads_no_more() -> LeaseLost:
+    return LeaseLost("Another gateway leads by now.")

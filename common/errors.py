@@ -22,6 +22,7 @@ FacegridError                       500 INTERNAL
 ├── NotFound                        404 NOT_FOUND
 │   ├── UnknownStore                404 UNKNOWN_STORE
 │   ├── UnknownFace                 404 UNKNOWN_FACE
+│   ├── UnknownErasure              404 UNKNOWN_ERASURE
 │   └── UnknownShard                404 UNKNOWN_SHARD
 ├── MethodNotAllowed                405 METHOD_NOT_ALLOWED
 ├── Conflict                        409 CONFLICT
@@ -36,6 +37,8 @@ FacegridError                       500 INTERNAL
     ├── EncoderMissing              503 ENCODER_MISSING
     ├── NoLiveShard                 503 NO_LIVE_SHARD
     ├── NothingSearched             503 NOTHING_SEARCHED
+    ├── PartialCoverage             503 PARTIAL_COVERAGE
+    ├── StaleReplica                503 STALE_REPLICA
     ├── Inconclusive                503 INCONCLUSIVE
     ├── DeadlineExceeded            504 DEADLINE_EXCEEDED
     └── ShardFault                  503 SHARD_FAULT
@@ -171,6 +174,10 @@ class UnknownFace(NotFound):
     code, title = "UNKNOWN_FACE", "The face does not exist"
 
 
+class UnknownErasure(NotFound):
+    code, title = "UNKNOWN_ERASURE", "The erasure does not exist"
+
+
 class UnknownShard(NotFound):
     code, title = "UNKNOWN_SHARD", "The shard does not exist"
 
@@ -225,6 +232,14 @@ class NoLiveShard(Unavailable):
 
 class NothingSearched(Unavailable):
     code, title = "NOTHING_SEARCHED", "No shard answered the search"
+
+
+class PartialCoverage(Unavailable):
+    code, title = "PARTIAL_COVERAGE", "A part of the scope could not be searched"
+
+
+class StaleReplica(Unavailable):
+    code, title = "STALE_REPLICA", "No replica has the version asked for"
 
 
 class Inconclusive(Unavailable):

@@ -14,6 +14,8 @@ MOVES = "fg:{map}:moves"
 """hash: store → shard it shall be moved to, until the leader has begun"""
 DRAINING = "fg:{map}:draining"
 """set: shards that get no stores and give theirs away"""
+PROBE = "fg:probe"
+"""string with TTL: written to see whether writes are accepted"""
 REPLICAS = "fg:replicas"
 """set: names of heartbeat keys, so that no one scans the keyspace"""
 

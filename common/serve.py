@@ -1,7 +1,10 @@
 """Running a service in the foreground: settings from the environment, logs to stderr, uvicorn on uvloop and httptools.
 
-SIGTERM and Ctrl-C drain: no new connections, what is being answered is finished. The access log is off: paths name
-stores and faces.
+How it ends. SIGTERM: the app's `drain` runs (everybody is told, and the grace passes; `common/drain`), then it stops
+listening, what is being answered is finished, and the lifespan ends. Ctrl-C: the same without the grace. A second
+signal of either kind ends the process at once, as if it had been killed.
+
+The access log is off: paths name stores and faces.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import TypeVar
 
 import uvicorn
@@ -21,11 +25,13 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from common.drain import Drain
 from common.errors import FacegridError
 from common.settings import GatewaySettings, ShardSettings
 from common.truth import connect
 
-DRAIN_S = 10
+FINISH_S = 10
+"""how long requests that run when it stops listening may take to end"""
 IDLE_S = 75
 """a kept connection may rest that long"""
 BACKLOG = 1024
@@ -33,7 +39,10 @@ Chosen = TypeVar("Chosen", GatewaySettings, ShardSettings)
 
 
 def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], FastAPI]) -> int:
-    """Serve until a signal; returns the status: 0, 130 on Ctrl-C, 1 for a port that is taken, 2 for bad settings."""
+    """Serve until a signal; returns the status: 0, 130 on Ctrl-C, 1 for a port that is taken, 2 for bad settings.
+
+    The app has its `Drain` as `app.state.drain`.
+    """
     try:
         settings = settings_type()
     except ValidationError as error:
@@ -46,13 +55,12 @@ def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], Fas
     except OSError as error:
         return _complain(f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}.", 1)
     _log_as(settings.name)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn drains, then raises the signal again
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has its own handler
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_serve(settings, create_app, listener))
+            return runner.run(_serve(settings, create_app, listener))
         except KeyboardInterrupt:
             return 130
-    return 0
 
 
 def _complain(what: str, status: int) -> int:
@@ -70,10 +78,43 @@ def _log_as(name: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every call would bury the rest
 
 
-async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI], listener: socket.socket) -> None:
+class _Server(uvicorn.Server):
+    """Drains before it stops listening; uvicorn by itself stops listening first."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self.asked_by: int | None = None
+        self._drain = drain
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as uvicorn calls it
+        """uvicorn has set this as the handler of both signals."""
+        if self.asked_by is not None:
+            signal.signal(sig, signal.SIG_DFL)
+            os.kill(os.getpid(), sig)
+            return
+        self.asked_by = sig
+        if sig == signal.SIGTERM and self.started:
+            self._loop.call_soon_threadsafe(self._begin)
+        else:
+            self.should_exit = True
+
+    def _begin(self) -> None:
+        self._draining = self._loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self._drain.run()
+        finally:
+            self.should_exit = True
+
+
+async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI], listener: socket.socket) -> int:
     redis = connect(settings.redis_url, settings.redis_timeout_s)
+    app = create_app(settings, redis)
     config = uvicorn.Config(
-        create_app(settings, redis),
+        app,
         loop="none",
         http="httptools",
         ws="none",
@@ -83,9 +124,11 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=FINISH_S,
     )
+    server = _Server(config, app.state.drain)
     try:
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await server.serve(sockets=[listener])
     finally:
         await redis.aclose()
+    return 130 if server.asked_by == signal.SIGINT else 0

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
 class RedisSettings(Settings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Where the truth is kept.")
     redis_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one answer of Redis.")
+    drain_s: float = Field(
+        2.0, ge=0, le=300, description="After SIGTERM it serves on so long, that its callers turn to others."
+    )
 
     @field_validator("redis_url")
     @classmethod
@@ -111,6 +114,13 @@ class GatewaySettings(RedisSettings, EncoderSettings):
     shard_timeout_s: float = Field(2.0, gt=0, le=60, description="Longest wait for one call to a shard.")
     view_refresh_s: float = Field(
         0.5, gt=0, le=60, description="Seconds between two looks at the map and the heartbeats."
+    )
+    lease_s: float = Field(5.0, ge=0.1, le=300, description="A leading gateway silent for so long is replaced.")
+    dead_after_s: float = Field(
+        30.0, gt=0, le=86_400, description="A shard without a live replica for so long has its stores placed on others."
+    )
+    move_grace_s: float = Field(
+        2.0, ge=0, le=300, description="Both shards serve a moved store so long, that every gateway learns of the move."
     )
     body_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of a request.")
     target_fpir: float = Field(0.01, ge=1e-9, lt=1, description="Accepted chance that a stranger matches anyone.")

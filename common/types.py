@@ -44,12 +44,27 @@ class Wait(StrEnum):
 
 class ReplicaState(StrEnum):
     """Starts `loading`; `ready` once every store the map gives it is loaded; a new or moved store does not undo that.
+    `draining` once its process was asked to end: it still answers, but those who have a choice ask another.
 
     loading ──► ready
+       │          │
+       └──────────┴──► draining
     """
 
     LOADING = "loading"
     READY = "ready"
+    DRAINING = "draining"
+
+    @property
+    def rank(self) -> int:
+        """In which order to ask replicas: those that have everything, those that have a part, those that leave."""
+        match self:
+            case ReplicaState.READY:
+                return 0
+            case ReplicaState.LOADING:
+                return 1
+            case ReplicaState.DRAINING:
+                return 2
 
 
 @dataclass(frozen=True, slots=True)

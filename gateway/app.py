@@ -12,25 +12,31 @@ import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.formparsers import MultiPartParser
 
 from common.cluster_map import ClusterMap
+from common.drain import Drain, LastAnswers
 from common.durability import durability_lacks
 from common.errors import TruthUnavailable
 from common.http import BodyLimit, KeyCheck, LocalOnly, install_problems
+from common.lease import Lease
 from common.ledger import Ledger
 from common.settings import GatewaySettings
 from common.tasks import end
 from gateway.catalogue import Catalogue
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
+from gateway.erasures import Erasures
 from gateway.identify import Identifier
+from gateway.leader import Leader, Reach
+from gateway.mover import Mover
 from gateway.replica_set import ReplicaSet
 from gateway.router import Router
-from gateway.routes import docs, faces, health, search, stores, verify
+from gateway.routes import docs, erasures, faces, health, metrics, placement, search, stores, verify
 from gateway.services import Services
 from gateway.shard_client import ShardClient
 from gateway.transport import AiohttpTransport, Transport
@@ -51,16 +57,17 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            app.state.services = await _start(settings, redis, transport, stack)
+            app.state.services = await _start(settings, redis, transport, drain, stack)
             yield
 
+    drain = Drain(settings.drain_s)
     # Photos stay in memory: the multipart parser must not spool biometric data to a temporary file.
     MultiPartParser.spool_max_size = settings.body_bytes
     app = FastAPI(
         title="Facegrid", version=version("facegrid"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     install_problems(app)
-    for routes in (health, stores, faces, search, verify):
+    for routes in (health, metrics, stores, placement, faces, erasures, search, verify):
         app.include_router(routes.router)
     _document(app, keyed=bool(settings.keys))
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
@@ -68,6 +75,8 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
         app.add_middleware(KeyCheck, keys=settings.keys)
     else:
         app.add_middleware(LocalOnly)
+    app.add_middleware(LastAnswers, drain=drain)
+    app.state.drain = drain
     return app
 
 
@@ -86,6 +95,7 @@ async def _start(
     settings: GatewaySettings,
     redis: Redis,
     transport: Transport | None,
+    drain: Drain,
     stack: contextlib.AsyncExitStack,
 ) -> Services:
     lane = AiohttpTransport() if transport is None else transport
@@ -101,7 +111,13 @@ async def _start(
     refreshing = asyncio.create_task(view.run())
     stack.push_async_callback(end, refreshing)
 
-    router = Router(view, ReplicaSet(ShardClient(lane, settings.cluster_key), settings.shard_timeout_s))
+    client = ShardClient(lane, settings.cluster_key)
+    leader = Leader(Lease(redis, uuid4().hex), Reach(cluster_map, ledger, view, client), settings)
+    stack.push_async_callback(leader.release)
+    stack.push_async_callback(end, asyncio.create_task(leader.run()))
+
+    replica_set = ReplicaSet(client, settings.shard_timeout_s)
+    router = Router(view, replica_set)
     return Services(
         settings=settings,
         view=view,
@@ -110,4 +126,8 @@ async def _start(
         enroller=Enroller(ledger, router),
         identifier=Identifier(view, router, settings.target_fpir),
         encoder=encoder,
+        leader=leader,
+        mover=Mover(cluster_map, ledger, view),
+        erasures=Erasures(view, ledger, replica_set),
+        drain=drain,
     )

@@ -16,6 +16,9 @@ from common.limits import check_name, check_range
 from gateway.placement import place
 from gateway.view import ClusterView
 
+ATTEMPTS = 5
+"""to change a store's settings while its map entry is changed by others"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreChange:
@@ -56,19 +59,39 @@ class Catalogue:
         present = self._view.stores.get(store)
         if present is not None:
             return await self._change(present, change), False
-        shard = place(change.shard, self._view.stores.values(), self._view.shards)
+        view = self._view
+        shard = place(change.shard, view.stores.values(), view.shards, view.orders.draining)
         created = await self._map.create(_changed(StoreConfig(store, shard, created=time.time()), change))
         await self._see_own_change()
         return created, True
 
     async def _change(self, present: StoreConfig, change: StoreChange) -> StoreConfig:
         if change.shard not in (None, present.shard):
-            raise Conflict(f"Store {present.store} is on shard {present.shard} and stays there.", field="shard")
-        new = _changed(present, change)
+            detail = (
+                f"Store {present.store} is on shard {present.shard}; POST /v1/stores/{present.store}/move moves it."
+            )
+            raise Conflict(detail, field="shard")
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._replace(present, _changed(present, change))
+            except Conflict:
+                present = await self._as_it_is_now(present)
+        return await self._replace(present, _changed(present, change))
+
+    async def _replace(self, present: StoreConfig, new: StoreConfig) -> StoreConfig:
         if new != present:
             await self._map.update(present, new)
             await self._see_own_change()
         return new
+
+    async def _as_it_is_now(self, before: StoreConfig) -> StoreConfig:
+        """The store's entry after another changed it: the leader does while it moves a store. Raises Conflict if it is
+        not the same store any more."""
+        await self._view.refresh()
+        now = self._view.stores.get(before.store)
+        if now is None or now.incarnation != before.incarnation:
+            raise Conflict(f"Store {before.store} was deleted meanwhile.", field="store")
+        return now
 
     async def delete(self, store: str, *, force: bool) -> None:
         """Raises UnknownStore, StoreNotEmpty (unless `force`), Conflict, TruthUnavailable."""

@@ -4,6 +4,9 @@ Reading the face, computing its new row and committing are tied together by what
 still be what was read. If somebody was faster, look again; a caller that enrols *because it saw nothing* passes the
 version it searched at and gets the conflict instead.
 
+An enrolment that began on a face and finds it erased when it looks again fails: the caller meant the face that was
+there, and an erased face must not come back by a race. (One created anew meanwhile under the same id is not it either.)
+
 An enrolment may be repeated: embeddings that the face has already are not added again. So a caller that was told
 "outcome unknown" sends it once more under the face id in that answer.
 """
@@ -69,8 +72,12 @@ class Enroller:
         """Create the face or add templates to it. Raises VersionConflict, FaceChanged, WrongSpace, UnknownStore,
         ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which says whether."""
         face_id = new.face_id or uuid.uuid4().hex
+        began_on: StoredFace | None = None
         for attempt in range(ATTEMPTS):
             present = await self._ledger.face(store.store, face_id)
+            began_on = began_on or present
+            if began_on is not None and not _same_face(began_on, present):
+                raise FaceChanged("The face was erased meanwhile.", field="face_id")
             record, templates = combine(present, new, store.space, time.time())
             put = Put(
                 face_id,
@@ -95,13 +102,13 @@ class Enroller:
             return Enrolled(Written(face_id, done.version, visible), record, created=present is None)
         raise AssertionError("the last attempt returns or raises")
 
-    async def erase(self, store: StoreConfig, face_id: str, wait: Wait, deadline: Deadline) -> Written:
-        """Raises UnknownFace, UnknownStore or TruthUnavailable."""
+    async def erase(self, store: StoreConfig, face_id: str, deadline: Deadline) -> int:
+        """The store's version without the face, on disk. Raises UnknownFace, UnknownStore or TruthUnavailable."""
         deadline.waive()
         done = await self._ledger.commit(store.store, store.incarnation, deletes=[face_id])
         if not done.deleted:
             raise unknown_face(store.store, face_id)
-        return Written(face_id, done.version, await self._visible(store, done.version, wait, deadline))
+        return done.version
 
     async def _visible(self, store: StoreConfig, version: int, wait: Wait, deadline: Deadline) -> bool:
         match wait:
@@ -109,6 +116,10 @@ class Enroller:
                 return False
             case Wait.VISIBLE:
                 return await self._router.is_visible(store, version, deadline)
+
+
+def _same_face(one: StoredFace, other: StoredFace | None) -> bool:
+    return other is not None and one.record.created == other.record.created
 
 
 def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) -> tuple[FaceRecord, Vectors]:

@@ -20,9 +20,10 @@ import numpy as np
 from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
 from common.types import Candidate, Scope, Vectors, Verdict
+from gateway.coverage import Coverage
 from gateway.deadline import Deadline
 from gateway.replica_set import Question
-from gateway.router import Coverage, Found, Router, merge
+from gateway.router import Found, Router, merge
 from gateway.threshold import threshold
 from gateway.view import ClusterView
 
@@ -31,12 +32,14 @@ Mode = Literal["home", "fan_out"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to search: how many candidates, where, exactly or not, and a threshold that overrides all others."""
+    """How to search: how many candidates, where, exactly or not, a threshold that overrides all others, and the version
+    of the home store that must be seen."""
 
     top_k: int = 5
     scope: Scope = Scope.AUTO
     exact: bool = False
     threshold: float | None = None
+    min_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +78,43 @@ class Identifier:
         self._target_fpir = target_fpir
 
     async def identify(self, home: StoreConfig, probes: Vectors, asked: Asked, deadline: Deadline) -> Identification:
-        """One answer a probe; `probes` is (n, d) of unit length. Raises NothingSearched if no shard answered at all."""
+        """One answer a probe; `probes` is (n, d) of unit length. Raises NothingSearched if no shard answered at all,
+        StaleReplica if home cannot be searched at `min_version`."""
         timing = Timing()
         question = Question(home.space, probes, asked.top_k, asked.exact)
-        if asked.scope is Scope.GROUP:
-            everywhere = await self._timed(self._view.group_of(home), question, deadline, timing)
+        if asked.scope is Scope.GROUP and asked.min_version is None:
+            everywhere = await self._elsewhere(self._view.group_of(home), question, deadline, timing)
             return Identification(self._answers(home, everywhere, asked, "fan_out"), timing)
 
-        started = time.perf_counter()
-        at_home = await self._router.search([home], question, deadline)
-        timing.home_ms = _ms_since(started)
-        results = list(self._answers(home, at_home, asked, "home", may_be_empty=asked.scope is Scope.AUTO))
-        missed = [at for at, result in enumerate(results) if result.verdict is not Verdict.MATCH]
-        if asked.scope is Scope.STORE or not missed:
+        at_home = await self._at_home(home, question, asked, deadline, timing)
+        results = list(self._answers(home, at_home, asked, "home", may_be_empty=asked.scope is not Scope.STORE))
+        goes_on = [at for at, result in enumerate(results) if _goes_on(result, asked)]
+        if not goes_on:
             return Identification(tuple(results), timing)
-
         others = [config for config in self._view.group_of(home) if config.store != home.store]
         if not others:
-            return Identification(self._answers(home, at_home, asked, "home"), timing)
-        again = Question(home.space, np.ascontiguousarray(probes[missed]), asked.top_k, asked.exact)
-        elsewhere = await self._timed(others, again, deadline, timing)
-        both = Found(
-            tuple(
-                merge((at_home.candidates[at], elsewhere.candidates[nth]), asked.top_k) for nth, at in enumerate(missed)
-            ),
-            at_home.coverage | elsewhere.coverage,
-        )
-        for at, result in zip(missed, self._answers(home, both, asked, "fan_out"), strict=True):
+            mode: Mode = "fan_out" if asked.scope is Scope.GROUP else "home"
+            return Identification(self._answers(home, at_home, asked, mode), timing)
+
+        again = Question(home.space, np.ascontiguousarray(probes[goes_on]), asked.top_k, asked.exact)
+        elsewhere = await self._elsewhere(others, again, deadline, timing)
+        both = _together([at_home.candidates[at] for at in goes_on], at_home.coverage, elsewhere, asked.top_k)
+        for at, result in zip(goes_on, self._answers(home, both, asked, "fan_out"), strict=True):
             results[at] = result
         return Identification(tuple(results), timing)
 
-    async def _timed(
+    async def _at_home(
+        self, home: StoreConfig, question: Question, asked: Asked, deadline: Deadline, timing: Timing
+    ) -> Found:
+        started = time.perf_counter()
+        if asked.min_version is None:
+            found = await self._router.search([home], question, deadline)
+        else:
+            found = await self._router.search_at(home, asked.min_version, question, deadline)
+        timing.home_ms = _ms_since(started)
+        return found
+
+    async def _elsewhere(
         self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline, timing: Timing
     ) -> Found:
         started = time.perf_counter()
@@ -118,7 +127,7 @@ class Identifier:
     ) -> tuple[Identified, ...]:
         coverage = found.coverage
         if not coverage.searched and not may_be_empty:
-            raise NothingSearched("No shard answered the search.", failed=coverage.failed, missing=coverage.missing)
+            raise NothingSearched("No shard answered the search.", coverage=coverage.report())
         cut = self._cut(home, asked, mode, coverage.rows)
         return tuple(
             Identified(verdict(candidates, cut, coverage), candidates, cut, coverage, mode)
@@ -133,6 +142,17 @@ class Identifier:
         if home.threshold is None:
             return by_rows
         return home.threshold if mode == "home" else max(home.threshold, by_rows)
+
+
+def _goes_on(at_home: Identified, asked: Asked) -> bool:
+    """Whether the other stores are searched for this probe too."""
+    return asked.scope is Scope.GROUP or (asked.scope is Scope.AUTO and at_home.verdict is not Verdict.MATCH)
+
+
+def _together(at_home: Sequence[Sequence[Candidate]], covered: Coverage, elsewhere: Found, top_k: int) -> Found:
+    """Both searches as one: what home gave for each probe that went on, and what the other stores gave."""
+    candidates = tuple(merge(both, top_k) for both in zip(at_home, elsewhere.candidates, strict=True))
+    return Found(candidates, covered | elsewhere.coverage)
 
 
 def _ms_since(started: float) -> float:

@@ -3,52 +3,35 @@
 It never raises because a shard failed: it reports what was searched and what was not, and the caller draws the
 verdict. Sharded answers equal unsharded ones: each shard gives its top k, ordered (-score, store, face_id), and the
 merge keeps that order.
+
+While a store moves, two shards have it in memory, and which of them changes while searches run. So what the shard that
+the map names does not answer for is asked of the others that serve the store, and then, if the map has changed since,
+of those that it names now.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 
-from common.cluster_map import StoreConfig
-from common.types import Candidate, ReplicaState
+from common.cluster_map import Heartbeat, StoreConfig
+from common.errors import StaleReplica, TruthUnavailable
+from common.types import Candidate, ReplicaState, StoreView
+from common.wire import QueryReply
+from gateway.coverage import Coverage
 from gateway.deadline import Deadline
-from gateway.replica_set import Question, ReplicaSet, ShardAnswer
+from gateway.replica_set import Cause, Question, ReplicaSet, ShardAnswer
 from gateway.view import ClusterView
 
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """Which stores, rows and shards a search really looked at."""
-
-    stores: frozenset[str]
-    searched: dict[str, int]
-    """store → version at which it was searched"""
-    rows: int
-    shards: frozenset[str]
-    failed: dict[str, str]
-    """shard → code of the last thing that went wrong there"""
-
-    @property
-    def full(self) -> bool:
-        return self.searched.keys() == self.stores
-
-    @property
-    def missing(self) -> list[str]:
-        return sorted(self.stores - self.searched.keys())
-
-    def __or__(self, other: Coverage) -> Coverage:
-        """Both searches together; their stores must not overlap, or rows would be counted twice."""
-        return Coverage(
-            self.stores | other.stores,
-            self.searched | other.searched,
-            self.rows + other.rows,
-            self.shards | other.shards,
-            self.failed | other.failed,
-        )
+KEPT_BACK = 0.2
+"""the part of the remaining time that waiting for a version leaves for the search after it"""
+FRESH_S = 0.05
+"""a view no older than this is not read again: while a shard loads, every search finds stores that it does not serve"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +41,154 @@ class Found:
     coverage: Coverage
 
 
+@dataclass(slots=True)
+class Gathered:
+    """What the shards have said so far."""
+
+    replies: list[QueryReply] = field(default_factory=list)
+    views: dict[str, StoreView] = field(default_factory=dict)
+    causes: defaultdict[str, list[Cause]] = field(default_factory=lambda: defaultdict(list))
+    """by shard asked"""
+
+    def take(self, shard: str, answer: ShardAnswer) -> None:
+        self.replies += answer.replies
+        self.views |= answer.searched
+        self.causes[shard] += answer.causes
+
+    def unanswered(self, stores: Iterable[StoreConfig]) -> list[StoreConfig]:
+        return [config for config in stores if config.store not in self.views]
+
+
 class Router:
     def __init__(self, view: ClusterView, replica_set: ReplicaSet) -> None:
         self._view = view
         self._replica_set = replica_set
+        self._seen: dict[str, StoreView] = {}
+        """of each store, when it was last searched"""
 
     async def search(self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline) -> Found:
-        by_shard: dict[str, dict[str, str]] = defaultdict(dict)
-        for config in stores:
-            by_shard[config.shard][config.store] = config.incarnation
-        answers = await asyncio.gather(
-            *(
-                self._replica_set.search(self._view.shards.get(shard, ()), names, question, deadline)
-                for shard, names in by_shard.items()
-            )
-        )
-        replies = [reply for answer in answers for reply in answer.replies]
-        candidates = tuple(
-            merge((reply.candidates[at] for reply in replies), question.top_k) for at in range(len(question.probes))
-        )
-        return Found(candidates, _coverage(by_shard, answers))
+        gathered = Gathered()
+        await self._ask_in_turn(stores, question, deadline, gathered)
+        if moved := await self._moved(gathered.unanswered(stores), gathered):
+            await self._ask_in_turn(moved, question, deadline, gathered)
+        return self._found(stores, question, gathered)
+
+    async def search_at(self, home: StoreConfig, version: int, question: Question, deadline: Deadline) -> Found:
+        """Search one store at `version` or later: by any replica if that one has it, else by the first that reaches it
+        in the time left. Raises StaleReplica."""
+        found = await self.search([home], question, deadline)
+        left = self._replicas_of(home)
+        while (present := found.coverage.searched.get(home.store, -1)) < version:
+            wait_s = deadline.remaining_s() * (1 - KEPT_BACK)
+            beat = await self._replica_set.first_with(left, home, version, wait_s)
+            if beat is None:
+                raise StaleReplica(
+                    f"No replica of store {home.store} reached version {version} in time.",
+                    field="min_version",
+                    wanted=version,
+                    present=None if present < 0 else present,
+                )
+            left.remove(beat)
+            found = await self._search_by(beat, home, question, deadline)
+        return found
+
+    async def _search_by(self, beat: Heartbeat, store: StoreConfig, question: Question, deadline: Deadline) -> Found:
+        gathered = Gathered()
+        names = {store.store: store.incarnation}
+        gathered.take(beat.shard, await self._replica_set.search([beat], names, question, deadline))
+        return self._found([store], question, gathered)
 
     async def is_visible(self, store: StoreConfig, version: int, deadline: Deadline) -> bool:
-        """Whether every replica of the store's shard that searches are sent to serves `version` before the deadline.
+        """Whether every replica that searches of the store are sent to serves `version` before the deadline.
 
-        One that is still loading and does not serve the store yet is asked only if there is no other: it will read the
-        write with everything else.
+        One that is still loading and does not serve the store yet is asked only if its shard has no other: it will read
+        the write with everything else. While the store moves, another gateway may be searching it at the other shard.
         """
-        live = self._view.shards.get(store.shard, ())
-        beats = [beat for beat in live if beat.state is ReplicaState.READY or store.store in beat.stores] or live
+        store = self._as_it_is_now(store)
+        home, *others = ([*self._view.shards.get(shard, ())] for shard in store.served_by)
+        beats = [beat for beat in home if beat.state is ReplicaState.READY or store.store in beat.stores] or home
+        beats += [beat for other in others for beat in other if store.store in beat.stores]
         reached = await asyncio.gather(
             *(self._replica_set.has_version(beat, store, version, deadline) for beat in beats)
         )
         return bool(reached) and all(reached)
+
+    def _as_it_is_now(self, store: StoreConfig) -> StoreConfig:
+        """Its entry may have changed since the request began: the store moves, and more shards must have the write."""
+        now = self._view.stores.get(store.store)
+        return now if now is not None and now.incarnation == store.incarnation else store
+
+    async def _ask_in_turn(
+        self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline, gathered: Gathered
+    ) -> None:
+        """Each store's shards, one after the other, until one has answered; all stores at the same time."""
+        left = list(stores)
+        for turn in count():
+            by_shard: defaultdict[str, dict[str, str]] = defaultdict(dict)
+            for config in left:
+                if turn < len(config.served_by):
+                    by_shard[config.served_by[turn]][config.store] = config.incarnation
+            if not by_shard:
+                return
+            answers = await asyncio.gather(
+                *(
+                    self._replica_set.search(self._view.shards.get(shard, ()), names, question, deadline)
+                    for shard, names in by_shard.items()
+                )
+            )
+            for shard, answer in zip(by_shard, answers, strict=True):
+                gathered.take(shard, answer)
+            left = gathered.unanswered(left)
+
+    async def _moved(self, unanswered: Sequence[StoreConfig], gathered: Gathered) -> list[StoreConfig]:
+        """Those of the unanswered stores that somebody else serves by now: the shard asked no longer has them, and the
+        map of a moment ago did not say so yet."""
+        if not any(not gathered.causes[config.shard] for config in unanswered) or not self._view.truth_reachable:
+            return []
+        if self._view.age_s > FRESH_S:
+            with contextlib.suppress(TruthUnavailable):
+                await self._view.refresh()
+        now = ((config, self._view.stores.get(config.store)) for config in unanswered)
+        return [
+            new
+            for old, new in now
+            if new is not None and new.incarnation == old.incarnation and new.served_by != old.served_by
+        ]
+
+    def _replicas_of(self, store: StoreConfig) -> list[Heartbeat]:
+        return [beat for shard in store.served_by for beat in self._view.shards.get(shard, ())]
+
+    def _found(self, stores: Sequence[StoreConfig], question: Question, gathered: Gathered) -> Found:
+        self._seen |= gathered.views
+        candidates = tuple(
+            merge((reply.candidates[at] for reply in gathered.replies), question.top_k)
+            for at in range(len(question.probes))
+        )
+        return Found(candidates, self._coverage(stores, gathered))
+
+    def _coverage(self, stores: Sequence[StoreConfig], gathered: Gathered) -> Coverage:
+        unanswered = gathered.unanswered(stores)
+        missing = [self._last_rows(config) for config in unanswered]
+        known = [rows for rows in missing if rows is not None]
+        return Coverage(
+            stores=frozenset(config.store for config in stores),
+            searched={store: view.version for store, view in gathered.views.items()},
+            rows=sum(view.rows for view in gathered.views.values()),
+            rows_missing=sum(known) if len(known) == len(missing) else None,
+            shards=frozenset(config.shard for config in stores),
+            failed={config.shard: _causes(config, gathered) for config in unanswered},
+        )
+
+    def _last_rows(self, store: StoreConfig) -> int | None:
+        """Rows of the store at the latest version that a replica announced or a search found."""
+        known = [beat.stores[store.store] for beat in self._replicas_of(store) if store.store in beat.stores]
+        known += [self._seen[store.store]] if store.store in self._seen else []
+        return max(known, key=lambda view: view.version).rows if known else None
+
+
+def _causes(store: StoreConfig, gathered: Gathered) -> tuple[Cause, ...]:
+    """What went wrong at the shards that should have answered for the store; the one it belongs to last."""
+    return tuple(cause for shard in reversed(store.served_by) for cause in gathered.causes[shard])
 
 
 def merge(ranked: Iterable[Sequence[Candidate]], top_k: int) -> tuple[Candidate, ...]:
@@ -102,18 +200,3 @@ def merge(ranked: Iterable[Sequence[Candidate]], top_k: int) -> tuple[Candidate,
             if key not in best or best[key].score < candidate.score:
                 best[key] = candidate
     return tuple(heapq.nsmallest(top_k, best.values(), key=lambda c: (-c.score, c.store, c.face_id)))
-
-
-def _coverage(by_shard: Mapping[str, Mapping[str, str]], answers: Sequence[ShardAnswer]) -> Coverage:
-    failed = {}
-    for (shard, names), answer in zip(by_shard.items(), answers, strict=True):
-        if not answer.searched.keys() >= names.keys():
-            failed[shard] = answer.causes[-1].code if answer.causes else "STORE_NOT_SERVED"
-    views = {store: view for answer in answers for store, view in answer.searched.items()}
-    return Coverage(
-        stores=frozenset(name for names in by_shard.values() for name in names),
-        searched={store: view.version for store, view in views.items()},
-        rows=sum(view.rows for view in views.values()),
-        shards=frozenset(by_shard),
-        failed=failed,
-    )

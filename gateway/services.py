@@ -8,13 +8,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from common.drain import Drain
 from common.ledger import Ledger
 from common.settings import GatewaySettings
 from gateway.catalogue import Catalogue
 from gateway.deadline import Deadline
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
+from gateway.erasures import Erasures
 from gateway.identify import Identifier
+from gateway.leader import Leader
+from gateway.mover import Mover
 from gateway.view import ClusterView
 
 
@@ -27,6 +31,10 @@ class Services:
     enroller: Enroller
     identifier: Identifier
     encoder: EncoderPool | None
+    leader: Leader
+    mover: Mover
+    erasures: Erasures
+    drain: Drain
 
 
 async def services(request: Request) -> Services:  # async: FastAPI would run a plain function on a thread

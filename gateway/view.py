@@ -1,7 +1,9 @@
-"""What the gateway knows of the cluster: the map and the heartbeats, as last read from Redis.
+"""What the gateway knows of the cluster: the map, the heartbeats and the leader's orders, as last read from Redis.
 
 Refreshed in the background and after our own changes. While Redis is away the last view stays in use and says so:
-searches go on from it, with `truth: unreachable` and its age.
+searches go on from it, with `truth: unreachable` and its age. Heartbeats are writes that expire: that they vanish while
+Redis accepts no writes (it is full, or a replica by now) or was away says nothing of the replicas. Such a Redis counts
+as unreachable as soon as a heartbeat is missed, although it can be read; until then only the writes themselves fail.
 """
 
 from __future__ import annotations
@@ -10,11 +12,15 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from math import inf
 from typing import Literal
 
-from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
+from common.cluster_map import ClusterMap, Heartbeat, Orders, StoreConfig
 from common.errors import TruthUnavailable, UnknownStore
 from common.types import ReplicaState
+
+COMING_BACK_S = 3.0
+"""within that time after Redis is back every replica that is alive has announced itself again"""
 
 log = logging.getLogger("facegrid.gateway")
 
@@ -28,9 +34,12 @@ class ClusterView:
         self._seen_at = -1.0
         self._failure: TruthUnavailable | None = None
         self._failed_at = -1.0
+        self._back_at = -inf
+        """when Redis answered again after it had not"""
         self.truth_reachable = False
         self.stores: dict[str, StoreConfig] = {}
         self.shards: dict[str, tuple[Heartbeat, ...]] = {}
+        self.orders = Orders()
 
     @property
     def age_s(self) -> float:
@@ -66,13 +75,26 @@ class ClusterView:
                 raise self._failure
             started = time.monotonic()
             try:
-                stores, replicas = await asyncio.gather(self._map.stores(), self._map.replicas())
+                stores, replicas, orders = await asyncio.gather(
+                    self._map.stores(), self._map.replicas(), self._map.orders()
+                )
+                vanished = self._vanished(replicas)
+                if vanished:
+                    await self._map.check_writes()
             except TruthUnavailable as error:
                 self._failure, self._failed_at = error, started
                 self._lost(error)
                 raise
-            self._take(stores, replicas)
+            if not self.truth_reachable:
+                self._back_at = started
+            self._take(stores, replicas + (vanished if started - self._back_at < COMING_BACK_S else []))
+            self.orders = orders
             self._seen_at = started
+
+    def _vanished(self, replicas: list[Heartbeat]) -> list[Heartbeat]:
+        """Those who had a heartbeat when we looked last, and have none now."""
+        there = {(beat.shard, beat.replica) for beat in replicas}
+        return [beat for beats in self.shards.values() for beat in beats if (beat.shard, beat.replica) not in there]
 
     def _lost(self, error: TruthUnavailable) -> None:
         if self.truth_reachable:
@@ -117,7 +139,15 @@ class ClusterView:
         expected = {config.shard for config in self.stores.values()} | self.shards.keys()
         if not expected:
             return ["no shard has announced itself yet"]
-        return [reason for shard in sorted(expected) if (reason := self._shard_not_ready(shard))]
+        return [reason for shard in sorted(expected) if (reason := self._shard_not_ready(shard))] + self._no_room()
+
+    def _no_room(self) -> list[str]:
+        """Whose stores stay where they are though nobody serves them there, or nobody shall."""
+        placed = {config.shard for config in self.stores.values()}
+        left = sorted(placed & (self.orders.draining | (placed - self.shards.keys())))
+        if not left or self.shards.keys() - self.orders.draining:
+            return []
+        return [f"no live shard can take the stores of {', '.join(left)}"]
 
     def _shard_not_ready(self, shard: str) -> str:
         beats = self.shards.get(shard, ())

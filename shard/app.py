@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from common.drain import LastAnswers
 from common.http import BodyLimit, KeyCheck, install_problems
 from common.settings import ShardSettings
 from shard.replica import Replica
@@ -20,13 +21,17 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.replica = Replica(settings, redis)
-        async with app.state.replica.running():
+        app.state.replica = replica
+        async with replica.running():
             yield
+
+    replica = Replica(settings, redis)
 
     app = FastAPI(title="Facegrid shard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     install_problems(app)
     app.include_router(router)
     app.add_middleware(BodyLimit, limit=settings.wire_bytes)
-    app.add_middleware(KeyCheck, keys=[settings.cluster_key] if settings.cluster_key else [])  # added last: outermost
+    app.add_middleware(KeyCheck, keys=[settings.cluster_key] if settings.cluster_key else [])  # innermost first
+    app.add_middleware(LastAnswers, drain=replica.drain)
+    app.state.drain = replica.drain
     return app

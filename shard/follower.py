@@ -150,9 +150,10 @@ class Follower:
                 await self._remove(store)
 
     def _is_mine(self, config: StoreConfig) -> bool:
-        if config.shard == self._shard and config.space not in SPACE_DIMENSION:
+        mine = self._shard in config.served_by
+        if mine and config.space not in SPACE_DIMENSION:
             log.error("Store %s is of the unknown space %s and is not served", config.store, config.space)
-        return config.shard == self._shard and config.space in SPACE_DIMENSION
+        return mine and config.space in SPACE_DIMENSION
 
     async def _remove(self, store: str) -> None:
         async with self._gate.writing():

@@ -14,6 +14,7 @@ row and probe give the same score in every gallery, batch and replica.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 
 import faiss
 import numpy as np
@@ -53,6 +54,16 @@ class Gallery:
 
     def face_id(self, position: int) -> str:
         return self._face_ids[position]
+
+    def digest(self) -> str:
+        """Equal for galleries with the same faces and, to the bit, the same rows, in whatever order they lie.
+
+        The sum of the faces' hashes: a million faces take about two seconds.
+        """
+        total = 0
+        for face_id, row in zip(self._face_ids, self.rows, strict=True):
+            total += face_digest(face_id, row)
+        return f"{total % 2**128:032x}"
 
     def put(self, face_ids: Sequence[str], rows: Vectors) -> None:
         """Add or replace the faces' rows, (n, d) of unit length; of a face named twice the last row counts.
@@ -104,6 +115,11 @@ class Gallery:
         rows = self.rows if positions is None else self._rows[positions]
         blocks = [_exact(rows[at : at + EXACT_BLOCK], probe) for at in range(0, len(rows), EXACT_BLOCK)]
         return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
+
+
+def face_digest(face_id: str, row: Vectors) -> int:
+    """What one face with the row (d,) adds to `Gallery.digest`."""
+    return int.from_bytes(blake2b(face_id.encode() + b"\0" + row.tobytes(), digest_size=16).digest(), "big")
 
 
 def _exact(rows: Vectors, probe: Vectors) -> Vectors:

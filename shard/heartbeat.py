@@ -31,7 +31,7 @@ class Announcer:
         self._follower = follower
         self._heard = True
         self._ready_at = -inf
-        """when it was last announced as ready"""
+        """when it was last announced as ready, or as draining: searches may still be sent to it then"""
 
     async def run(self, every_s: float, ttl_s: float) -> None:
         """Announce until cancelled; a Redis that is away or hangs costs heartbeats, nothing else."""
@@ -62,7 +62,7 @@ class Announcer:
         await self._map.announce(beat, ttl_s)
         if self._may_have_expired(ttl_s):
             await self._follower.note_due()
-        self._ready_at = now if beat.state is ReplicaState.READY else -inf
+        self._ready_at = -inf if beat.state is ReplicaState.LOADING else now
 
     def _may_have_expired(self, ttl_s: float) -> bool:
         return time.monotonic() - self._ready_at >= ttl_s

@@ -42,26 +42,22 @@ class Usable:
 def usable(store: str, space: str, records: Sequence[tuple[str, FaceRecord | None]]) -> Usable:
     """Sort out records that are gone, and those that cannot be searched in this space, which are logged by name."""
     dimension = SPACE_DIMENSION[space]
-    puts: list[tuple[str, Vectors]] = []
-    drops = []
+    shaped = [
+        (face_id, record.row)
+        for face_id, record in records
+        if record is not None and record.space == space and record.row.shape == (dimension,)
+    ]
+    rows = np.array([row for _, row in shaped], dtype=np.float32).reshape(-1, dimension)
+    # Of all rows at once, and in float64. A NaN or an infinity makes the comparison false.
+    fits = np.abs(np.einsum("nd,nd->n", rows, rows, dtype=np.float64) - 1) <= UNIT_SLACK
+    face_ids = [face_id for (face_id, _), fit in zip(shaped, fits.tolist(), strict=True) if fit]
+    kept, drops = set(face_ids), []
     for face_id, record in records:
-        if record is not None and _fits(record, space, dimension):
-            puts.append((face_id, record.row))
-            continue
-        drops.append(face_id)
-        if record is not None:
-            log.error("Store %s: face %s is no %s row of unit length and is left out", store, face_id, space)
-    rows = np.array([row for _, row in puts], dtype=np.float32).reshape(-1, dimension)
-    return Usable([face_id for face_id, _ in puts], rows, drops)
-
-
-def _fits(record: FaceRecord, space: str, dimension: int) -> bool:
-    # A NaN or an infinity makes the comparison false.
-    return (
-        record.space == space
-        and record.row.shape == (dimension,)
-        and bool(abs(float(np.square(record.row, dtype=np.float64).sum()) - 1) <= UNIT_SLACK)
-    )
+        if face_id not in kept:
+            drops.append(face_id)
+            if record is not None:
+                log.error("Store %s: face %s is no %s row of unit length and is left out", store, face_id, space)
+    return Usable(face_ids, rows[fits], drops)
 
 
 async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:

@@ -11,9 +11,10 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from common.cluster_map import ClusterMap, Heartbeat
+from common.drain import Drain
 from common.settings import ShardSettings
 from common.tasks import end
-from common.types import StoreView
+from common.types import ReplicaState, StoreView
 from shard.follower import Follower
 from shard.gate import Gate
 from shard.heartbeat import Announcer
@@ -33,7 +34,13 @@ class Replica:
         self.gate = Gate()
         self.searcher = Searcher(self.index, self.gate, settings.search_threads)
         self.follower = Follower(settings, redis, self.index, self.gate, self.waiters)
+        self.drain = Drain(settings.drain_s, self._announce_end, self._retire)
+        self._beating: asyncio.Task[None] | None = None
         self._announcer = Announcer(ClusterMap(redis), self.heartbeat, self.follower)
+
+    @property
+    def state(self) -> ReplicaState:
+        return ReplicaState.DRAINING if self.drain.begun else self.follower.state
 
     @property
     def stores(self) -> dict[str, StoreView]:
@@ -43,22 +50,42 @@ class Replica:
         """The version of the store that searches see; 0 while it is not served."""
         return self.index.version(store, incarnation)
 
+    async def digests(self) -> dict[str, tuple[StoreView, str]]:
+        """Each store's view and digest, as they belong together. Writes wait meanwhile, store by store."""
+        found = {}
+        for store in sorted(self.index):
+            async with self.gate.searching():
+                if store in self.index:
+                    served = self.index[store]
+                    found[store] = (served.view, await asyncio.to_thread(served.gallery.digest))
+        return found
+
     def heartbeat(self) -> Heartbeat:
         settings = self.settings
         now = time.time()
-        return Heartbeat(
-            settings.shard, settings.replica, settings.url, self.follower.state, self.boot, now, self.stores
-        )
+        return Heartbeat(settings.shard, settings.replica, settings.url, self.state, self.boot, now, self.stores)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow and announce inside the block; say goodbye after it."""
-        beating = self._announcer.run(self.settings.heartbeat_s, self.settings.heartbeat_ttl_s)
-        tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(beating)]
+        """Follow and announce inside the block; say goodbye after it, unless that was done by draining."""
+        following = asyncio.create_task(self.follower.run())
+        self._beating = asyncio.create_task(
+            self._announcer.run(self.settings.heartbeat_s, self.settings.heartbeat_ttl_s)
+        )
         try:
             yield
         finally:
-            for task in tasks:
-                await end(task)
-            await self._announcer.retire()
+            await self._retire()
+            await end(following)
             self.searcher.close()
+
+    async def _announce_end(self) -> None:
+        """`draining` is what the next heartbeat says, which is due now. Following goes on: searches still come."""
+        self.follower.changed.set()
+
+    async def _retire(self) -> None:
+        """The last gateways stop calling."""
+        if self._beating is not None:
+            beating, self._beating = self._beating, None
+            await end(beating)
+            await self._announcer.retire()

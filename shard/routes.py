@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -39,7 +40,7 @@ def _answer(packed: bytes) -> Response:
 async def search(request: Request) -> Response:
     """wire.SearchCall → a wire.QueryReply for each query."""
     call = wire.unpack_call(await _body(request))
-    return _answer(wire.pack_reply(await _replica(request).searcher.search(call)))
+    return _answer(wire.pack_reply(await _replica(request).searcher.search(call, request.is_disconnected)))
 
 
 @router.post("/await")
@@ -59,27 +60,34 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
-    """503 while stores that the map named at the start are still being loaded."""
+    """503 while stores that the map named at the start are still being loaded, and once it was asked to end."""
     follower = _replica(request).follower
-    match follower.state:
+    match _replica(request).state:
         case ReplicaState.READY:
             return {"status": "ready"}
         case ReplicaState.LOADING if follower.missing is None:
             raise Unavailable("The map could not be read yet.")
         case ReplicaState.LOADING:
             raise Unavailable(f"{len(follower.missing or ())} stores are being loaded.")
+        case ReplicaState.DRAINING:
+            raise Unavailable("The replica is being stopped.")
 
 
 @router.get("/status")
-async def status(request: Request) -> dict[str, Any]:
-    """For people: what is served and how far. Nothing of the faces."""
+async def status(request: Request, *, digest: bool = False) -> dict[str, Any]:
+    """For people: what is served and how far. Nothing of the faces. With `digest` also a sum over each store's faces
+    and rows, which replicas at the same version must have in common; it takes seconds a million faces."""
     replica = _replica(request)
-    stores = {store: {"version": view.version, "rows": view.rows} for store, view in sorted(replica.stores.items())}
+    stores: dict[str, dict[str, Any]] = {
+        store: {"version": view.version, "rows": view.rows} for store, view in sorted(replica.stores.items())
+    }
+    if digest:
+        stores = {store: {**asdict(view), "digest": sums} for store, (view, sums) in (await replica.digests()).items()}
     return {
         "shard": replica.settings.shard,
         "replica": replica.settings.replica,
         "boot": replica.boot,
-        "state": replica.follower.state,
+        "state": replica.state,
         "truth": "ok" if replica.follower.truth_answers else "unreachable",
         "rows": sum(view.rows for view in replica.stores.values()),
         "stores": stores,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import DeadlineExceeded
@@ -20,6 +21,11 @@ MAX_WAIT_MS = 300_000
 """no caller waits longer, whatever it says"""
 
 
+async def nobody_hung_up() -> bool:
+    """For callers of the same process."""
+    return False
+
+
 class Searcher:
     def __init__(self, index: ShardIndex, gate: Gate, threads: int) -> None:
         self._index = index
@@ -30,12 +36,15 @@ class Searcher:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def search(self, call: SearchCall) -> tuple[QueryReply, ...]:
-        """Answer the call's queries. Raises DeadlineExceeded after `remaining_ms`, WrongSpace."""
+    async def search(
+        self, call: SearchCall, hung_up: Callable[[], Awaitable[bool]] = nobody_hung_up
+    ) -> tuple[QueryReply, ...]:
+        """Answer the call's queries. Raises WrongSpace; DeadlineExceeded after `remaining_ms`, or if the caller hung up
+        before its turn came (a sibling was faster, or this process was stopped for a while)."""
         seconds = min(call.remaining_ms, MAX_WAIT_MS) / 1000
         if seconds <= 0:
             raise DeadlineExceeded("The caller's time was over when the call arrived.", field="remaining_ms")
-        work = asyncio.create_task(self._run(call, time.monotonic() + seconds))
+        work = asyncio.create_task(self._run(call, time.monotonic() + seconds, hung_up))
         work.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs a late error
         try:
             async with asyncio.timeout(seconds):
@@ -44,9 +53,13 @@ class Searcher:
         except TimeoutError:
             raise DeadlineExceeded("The search ran out of time.") from None
 
-    async def _run(self, call: SearchCall, give_up_at: float) -> tuple[QueryReply, ...]:
+    async def _run(
+        self, call: SearchCall, give_up_at: float, hung_up: Callable[[], Awaitable[bool]]
+    ) -> tuple[QueryReply, ...]:
         # The thread first, then the gate: so the writer waits for searches that run, never for those that queue.
         async with self._free, self._gate.searching():
+            if await hung_up():
+                raise DeadlineExceeded("The caller hung up before its turn came.")
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, call, give_up_at)
 
     def _answer(self, call: SearchCall, give_up_at: float) -> tuple[QueryReply, ...]:

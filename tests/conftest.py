@@ -15,6 +15,11 @@ REPOSITORY = Path(__file__).parents[1]
 FACES = REPOSITORY.parent / "shared" / "faces"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--operations", type=int, default=3000, help="how many operations the model test does")
+    parser.addoption("--seed", type=int, default=None, help="the model test's choices; default: others each time")
+
+
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import catalog, cluster, demo, enrol, evaluate, search
+from deploy.cli import catalog, cluster, demo, enrol, evaluate, placement, search
 from deploy.cli.options import FriendlyGroup
 from deploy.cli.output import say
 
@@ -60,6 +60,9 @@ app.command(rich_help_panel=CLUSTER)(cluster.gateway)
 app.command(rich_help_panel=CLUSTER)(cluster.shard)
 app.add_typer(catalog.stores, name="stores", rich_help_panel=CLUSTER)
 app.command(rich_help_panel=CLUSTER)(catalog.shards)
+app.command(rich_help_panel=CLUSTER)(placement.move)
+app.command(rich_help_panel=CLUSTER)(placement.rebalance)
+app.command(rich_help_panel=CLUSTER)(placement.drain)
 app.command(rich_help_panel=PHOTOS)(enrol.enrol)
 app.command(rich_help_panel=PHOTOS)(search.search)
 app.command(rich_help_panel=PHOTOS)(search.verify)

@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import TypedDict
 
 
+class MoveBody(TypedDict):
+    source: str
+    target: str
+    state: str
+
+
+class StoreMove(MoveBody):
+    store: str
+
+
 class StoreBody(TypedDict):
     store: str
     shard: str
@@ -12,6 +22,7 @@ class StoreBody(TypedDict):
     timezone: str
     threshold: float | None
     faces: int
+    move: MoveBody | None
 
 
 class ReplicaBody(TypedDict):
@@ -29,7 +40,28 @@ class ShardBody(TypedDict):
     state: str
     stores: list[str]
     rows: int
+    draining: bool
+    moves: list[StoreMove]
+    """of stores on their way from or to this shard"""
     replicas: list[ReplicaBody]
+
+
+class PlannedMove(TypedDict):
+    store: str
+    source: str
+    target: str
+    rows: int
+
+
+class ShardLoad(TypedDict):
+    shard: str
+    rows_before: int
+    rows_after: int
+
+
+class PlanBody(TypedDict):
+    moves: list[PlannedMove]
+    shards: list[ShardLoad]
 
 
 class FaceBody(TypedDict):

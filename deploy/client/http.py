@@ -20,6 +20,7 @@ from common.settings import is_loopback
 from deploy.client.answers import (
     EnrolledBody,
     FaceBody,
+    PlanBody,
     SearchBody,
     ShardBody,
     StoreBody,
@@ -105,6 +106,21 @@ class Client:
 
     def shards(self) -> list[ShardBody]:
         return cast("list[ShardBody]", self._json("shards", "GET", "/v1/shards")["shards"])
+
+    def store(self, store: str) -> StoreBody:
+        return cast("StoreBody", self._json("shard", "GET", _store(store)))
+
+    def move(self, store: str, shard: str) -> StoreBody:
+        """Order it; the answer's `move` tells how far it has come, None where there is nothing to do."""
+        return cast("StoreBody", self._json("shard", "POST", _store(store, "move"), json={"shard": shard}))
+
+    def rebalance(self, *, dry_run: bool) -> PlanBody:
+        params = {"dry_run": str(dry_run).lower()}
+        return cast("PlanBody", self._json("moves", "POST", "/v1/rebalance", params=params))
+
+    def drain(self, shard: str, *, undo: bool = False) -> ShardBody:
+        path = f"/v1/shards/{quote(shard, safe='')}/drain"
+        return cast("ShardBody", self._json("draining", "DELETE" if undo else "POST", path))
 
     def faces(self, store: str) -> Iterator[FaceBody]:
         """All faces of a store, page by page."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from deploy.local.supervisor import Child, Supervisor
 
 READY_TIMEOUT_S = 180.0  # reading millions of faces takes its time; a start without data takes seconds
 REDIS, GATEWAY = "redis", "gateway"
+QUICKLY = signal.SIGINT
+"""finishes what runs, without the grace for others to turn away: nobody is left who could"""
 
 
 def ignore(_: str) -> None:
@@ -46,15 +49,17 @@ class LocalCluster:
     """Start with `start()` or as a context manager; `stop()` leaves no process, the data stays in `data`.
 
     `redis_url`: a server to use instead of the embedded one. `report`: gets one line whenever a process had to be
-    restarted. Names of processes: "redis", "gateway", "s1/a" (shard/replica).
+    restarted. Names of processes: "redis", "gateway", "gateway-2", "s1/a" (shard/replica). `gateways`: those after the
+    first take free ports; `urls` has all of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the size of a cluster, and what it stands on
         self,
         data: Path,
         *,
         shards: int = 3,
         replicas: int = 1,
+        gateways: int = 1,
         port: int = 8000,
         redis_url: str | None = None,
         report: Callable[[str], None] = ignore,
@@ -62,6 +67,9 @@ class LocalCluster:
         self.folder = DataFolder(data)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        others = {f"{GATEWAY}-{nth}": free_port() for nth in range(2, gateways + 1)}
+        self._gateways = {GATEWAY: port} | others
+        self.urls = [f"http://127.0.0.1:{each}" for each in self._gateways.values()]
         self.key = next((key.strip() for key in os.environ.get("FACEGRID_API_KEYS", "").split(",") if key.strip()), "")
         self._redis_port = free_port()
         self.redis_url = redis_url or f"redis://127.0.0.1:{self._redis_port}/0"
@@ -69,7 +77,10 @@ class LocalCluster:
         self._ports: dict[str, int] = {}
         names = [f"s{shard}/{chr(ord('a') + replica)}" for shard in range(1, shards + 1) for replica in range(replicas)]
         self._threads = max(1, (os.cpu_count() or 1) // len(names))
-        stages = [[Child(name, self._shard_starter(name)) for name in names], [Child(GATEWAY, self._start_gateway)]]
+        stages = [
+            [Child(name, self._shard_starter(name), end_signal=QUICKLY) for name in names],
+            [Child(name, self._gateway_starter(name), end_signal=QUICKLY) for name in self._gateways],
+        ]
         if redis_url is None:
             stages.insert(0, [Child(REDIS, self._start_redis, lambda: embedded_redis_lacks(self._redis_port))])
         self._shards = names
@@ -118,8 +129,16 @@ class LocalCluster:
         """Kill the process (SIGKILL) and keep it down inside the block; it is started again at the block's end."""
         return self._supervisor.held_down(name)
 
+    def restart(self, name: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Restart a process as an upgrade does: ask it to end (SIGTERM), and wait until all are ready again.
+
+        Raises ClusterError like `wait_ready`.
+        """
+        self._supervisor.restart(name)
+        self.wait_ready(timeout_s)
+
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, waiting: Callable[[str], None] = ignore) -> None:
-        """Return once the gateway answers ready and lists every replica started here as ready.
+        """Return once every gateway answers ready and lists every replica started here as ready.
 
         Raises ClusterError with what is missing after `timeout_s`, or at once when a process keeps dying.
         """
@@ -138,8 +157,11 @@ class LocalCluster:
         """Why the cluster is not ready, as one sentence; None if it is."""
         if why := self._supervisor.lacks():
             return f"{why}."
+        return next((why for url in self.urls if (why := self._gateway_lacks(url))), None)
+
+    def _gateway_lacks(self, url: str) -> str | None:
         try:
-            with httpx.Client(base_url=self.url, timeout=5, headers=key_header(self.key), trust_env=False) as client:
+            with httpx.Client(base_url=url, timeout=5, headers=key_header(self.key), trust_env=False) as client:
                 ready = client.get("/readyz")
                 return self._missing(client.get("/v1/shards").json()) if ready.is_success else reasons(ready)
         except (httpx.HTTPError, ValueError):
@@ -167,8 +189,8 @@ class LocalCluster:
 
         return start
 
-    def _start_gateway(self) -> subprocess.Popen[bytes]:
-        return self._start_python("gateway", GATEWAY, self.port, {})
+    def _gateway_starter(self, name: str) -> Callable[[], subprocess.Popen[bytes]]:
+        return lambda: self._start_python("gateway", name, self._gateways[name], {})
 
     def _start_python(self, module: str, name: str, port: int, extra: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Our own settings over those of the environment, so that every other FACEGRID_* is obeyed too."""

@@ -38,7 +38,9 @@ class Child:
     lacks: Callable[[], str | None] = lambda: None
     """why the next stage cannot start yet, None once it can; a quick look, called again and again"""
     grace_s: float = 10.0
-    """from SIGTERM to SIGKILL when it is asked to end"""
+    """from the signal to SIGKILL when all of them are asked to end"""
+    end_signal: signal.Signals = signal.SIGTERM
+    """how it is asked to end with all the others"""
 
 
 class _Slot:
@@ -136,8 +138,13 @@ class Supervisor:
         return next((name for name, slot in self._slots.items() if slot.deaths >= HOPELESS), None)
 
     def lacks(self) -> str | None:
-        """What the stages wait for; None if all of them may run."""
-        return next((why for slot in self._slots.values() if (why := slot.child.lacks())), None)
+        """What the stages wait for, or who is down; None if all of them run."""
+        waits = (why for slot in self._slots.values() if (why := slot.child.lacks()))
+        # A dead one may be remembered as ready by others for a while: its last heartbeat outlives it.
+        down = (
+            f"{name} is down" for name, slot in self._slots.items() if slot.process and slot.process.poll() is not None
+        )
+        return next(waits, None) or next(down, None)
 
     @contextmanager
     def held_down(self, name: str) -> Iterator[None]:
@@ -150,6 +157,18 @@ class Supervisor:
             yield
         finally:
             slot.held = False
+
+    def restart(self, name: str) -> None:
+        """Ask a child to end (SIGTERM), however long that takes it; returns once another process has its place."""
+        slot, process = self._slots[name], self.process(name)
+        slot.held = True  # an end that was asked for is no death
+        try:
+            process.terminate()
+            process.wait()
+        finally:
+            slot.held = False
+        while slot.process is process and not self._stopping.is_set():
+            time.sleep(POLL_S)
 
     def _run(self) -> None:
         started: list[_Slot] = []
@@ -172,7 +191,7 @@ class Supervisor:
     def _end(stage: Sequence[_Slot]) -> None:
         for slot in stage:
             if slot.process is not None:
-                slot.process.terminate()
+                slot.process.send_signal(slot.child.end_signal)
         now = time.monotonic()
         for slot in stage:
             slot.end(now + slot.child.grace_s)

@@ -25,7 +25,7 @@ from gateway.routes.docs import (
     request_body,
     succeeds,
 )
-from gateway.schemas.faces import EnrolAnswer, EraseAnswer, FaceAnswer, FacesAnswer
+from gateway.schemas.faces import EnrolAnswer, EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer
 from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions
 from gateway.services import Found, Limit, Services
 
@@ -161,6 +161,9 @@ async def get_thumbnail(store: StoreName, face_id: FaceId, found: Found) -> Resp
 async def erase(
     store: StoreName, face_id: FaceId, found: Found, limit: Limit, wait: WaitFor = Wait.VISIBLE
 ) -> EraseAnswer:
+    """Answers with a receipt: the face is erased in Redis; `confirmed` replicas have dropped it from their memory."""
     home = await found.view.store(store)
-    done = await found.enroller.erase(home, check_name("face_id", face_id), wait, limit)
-    return EraseAnswer(store=store, face_id=face_id, deleted=True, version=done.version, visible=done.visible)
+    version = await found.enroller.erase(home, check_name("face_id", face_id), limit)
+    receipt = await found.erasures.receipt(home, version, wait, limit)
+    answer = ErasureAnswer.of(receipt)
+    return EraseAnswer(**answer.model_dump(), face_id=face_id, deleted=True, visible=receipt.visible)

@@ -19,6 +19,8 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Every shard has a live replica that has loaded", responses=problems(503))
 async def readyz(found: Found) -> Health:
+    if found.drain.begun:
+        raise Unavailable("Not ready: it was asked to end.", reasons=["draining"])
     reasons = found.view.not_ready()
     if reasons:
         raise Unavailable("Not ready: " + "; ".join(reasons) + ".", reasons=reasons)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from common.cluster_map import StoreConfig
-from common.errors import Inconclusive, StoreRequired
+from common.errors import Inconclusive, PartialCoverage, StoreRequired
 from common.limits import check_name
 from common.types import SPACE_DIMENSION, Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
 from gateway.encoder import Box
-from gateway.identify import Asked
+from gateway.identify import Asked, Identified
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
 from gateway.schemas.requests import SearchBody, SearchOptions
-from gateway.schemas.search import CoverageAnswer, RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
+from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
 from gateway.services import Found, Limit, Services
 
 router = APIRouter(tags=["search"])
@@ -47,8 +48,10 @@ async def search(
     home = await found.view.store(store)
     probes = await _probes(request, found, home)
     encoded = time.perf_counter()
-    asked = Asked(options.top_k, options.scope, options.exact, options.threshold)
+    asked = Asked(options.top_k, options.scope, options.exact, options.threshold, options.min_version)
     answer = await found.identifier.identify(home, probes.embeddings, asked, limit)
+    if not options.allow_partial:
+        _require_full(answer.results)
     return SearchAnswer(
         store=store,
         scope=options.scope,
@@ -62,6 +65,16 @@ async def search(
             total_ms=_ms(time.perf_counter() - started),
         ),
     )
+
+
+def _require_full(results: Sequence[Identified]) -> None:
+    for result in results:
+        if not result.coverage.full:
+            raise PartialCoverage(
+                f"Stores {', '.join(result.coverage.missing)} could not be searched.",
+                field="allow_partial",
+                coverage=result.coverage.report(),
+            )
 
 
 async def _probes(request: Request, found: Services, home: StoreConfig) -> Probes:
@@ -104,10 +117,9 @@ async def recognize(request: Request, found: Found, limit: Limit) -> RecognizeAn
         case Verdict.NO_MATCH:
             return RecognizeAnswer(result=None)
         case Verdict.INCONCLUSIVE:
-            coverage = CoverageAnswer.of(result.coverage)
             raise Inconclusive(
-                f"Nobody matched, but stores {', '.join(coverage.stores.missing)} could not be searched.",
-                coverage=coverage.model_dump(),
+                f"Nobody matched, but stores {', '.join(result.coverage.missing)} could not be searched.",
+                coverage=result.coverage.report(),
             )
 
 

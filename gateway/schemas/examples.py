@@ -20,6 +20,7 @@ STORE = {
     "threshold": 0.95,
     "faces": 3,
     "created": "2026-11-20T08:00:00Z",
+    "move": {"source": "s1", "target": "s2", "state": "loading"},
 }
 FACE = {
     "face_id": "ada",
@@ -34,6 +35,7 @@ CANDIDATE = {"store": "vienna-1", "face_id": "ada", "score": 0.9731, "distance":
 COVERAGE = {
     "stores": {"total": 3, "searched": 3, "missing": []},
     "rows": 1200,
+    "rows_missing": 0,
     "shards": {"total": 3, "ok": 3, "failed": []},
 }
 RESULT = {
@@ -49,6 +51,8 @@ SHARD = {
     "state": "ready",
     "stores": ["vienna-1"],
     "rows": 400,
+    "draining": False,
+    "moves": [{"store": "vienna-1", "source": "s1", "target": "s2", "state": "loading"}],
     "replicas": [
         {
             "replica": "a",
@@ -62,3 +66,15 @@ SHARD = {
         }
     ],
 }
+REBALANCE = {
+    "dry_run": True,
+    "moves": [{"store": "vienna-1", "source": "s1", "target": "s2", "rows": 400}],
+    "shards": [
+        {"shard": "s1", "rows_before": 1000, "rows_after": 600},
+        {"shard": "s2", "rows_before": 200, "rows_after": 600},
+    ],
+}
+METRICS = """# HELP facegrid_leader 1 if this gateway leads
+# TYPE facegrid_leader gauge
+facegrid_leader 1.0
+"""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
 from common.records import FaceRecord
 from common.types import Kind
+from gateway.erasures import Erasure, Receipt
 from gateway.schemas import examples
 from gateway.schemas.base import at, with_example
+
+RECEIPT: dict[str, Any] = {
+    "erasure_id": Erasure("vienna-1", "9f8c", 13).id,
+    "store": "vienna-1",
+    "version": 13,
+    "complete": True,
+    "confirmed": ["s1/a", "s1/b"],
+    "pending": [],
+}
 
 
 class FaceAnswer(BaseModel):
@@ -53,13 +64,35 @@ class EnrolAnswer(FaceAnswer):
     """every live replica that has loaded serves it already"""
 
 
-class EraseAnswer(BaseModel):
-    model_config = with_example(
-        {"store": "vienna-1", "face_id": "ada", "deleted": True, "version": 13, "visible": True}
-    )
+class ErasureAnswer(BaseModel):
+    model_config = with_example(RECEIPT)
+    erasure_id: str
+    """of the receipt; GET /v1/erasures/{erasure_id} until it is complete"""
     store: str
+    version: int
+    """of the store, without the face"""
+    complete: bool
+    """no live replica holds the face any more"""
+    confirmed: list[str]
+    """replicas that have dropped it"""
+    pending: list[str]
+    """live replicas that have not said so yet"""
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> ErasureAnswer:
+        return cls(
+            erasure_id=receipt.erasure.id,
+            store=receipt.erasure.store,
+            version=receipt.erasure.version,
+            complete=receipt.complete,
+            confirmed=receipt.confirmed,
+            pending=receipt.pending,
+        )
+
+
+class EraseAnswer(ErasureAnswer):
+    model_config = with_example(RECEIPT | {"face_id": "ada", "deleted": True, "visible": True})
     face_id: str
     deleted: bool
-    version: int
     visible: bool
     """no live replica that has loaded serves it any more"""

@@ -94,6 +94,18 @@ class SearchOptions(BaseModel):
     )
     exact: bool = Field(False, description="Look at every row, whatever index the shard uses.")
     threshold: float | None = Field(None, ge=-1, le=1, description="Instead of the one for this many rows.")
+    allow_partial: bool = Field(
+        True,
+        description="false: PARTIAL_COVERAGE, with the coverage in the body, unless every store was searched that this "
+        "answer depends on; even a match then (somebody more alike may be missing). A match at home needs only home.",
+    )
+    min_version: int | None = Field(
+        None,
+        ge=0,
+        le=2**63 - 1,
+        description="See at least this version of the home store (an enrolment's `version`): waits for a replica that "
+        "has it, else STALE_REPLICA.",
+    )
 
 
 class EnrolOptions(BaseModel):

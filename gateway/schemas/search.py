@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from common.cluster_map import StoreConfig
 from common.types import Candidate, Scope, Verdict
 from common.vectors import distance
+from gateway.coverage import Coverage
 from gateway.encoder import Box
 from gateway.identify import Identified
-from gateway.router import Coverage
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
 
@@ -39,9 +39,20 @@ class StoresCovered(BaseModel):
     missing: list[str]
 
 
+class CauseAnswer(BaseModel):
+    replica: str | None
+    """null: there was none to call"""
+    code: str
+
+
 class FailedShard(BaseModel):
+    """A shard of which stores were not searched."""
+
     shard: str
     code: str
+    """of the last cause; `STORE_NOT_SERVED` where replicas answered, but do not have a store in memory (yet)"""
+    causes: list[CauseAnswer]
+    """every call that failed, in order of time"""
 
 
 class ShardsCovered(BaseModel):
@@ -54,16 +65,14 @@ class CoverageAnswer(BaseModel):
     model_config = with_example(examples.COVERAGE)
     stores: StoresCovered
     rows: int
+    """searched"""
+    rows_missing: int | None
+    """of the stores that are missing, as last known; null: not known of all of them"""
     shards: ShardsCovered
 
     @classmethod
     def of(cls, coverage: Coverage) -> CoverageAnswer:
-        failed = [FailedShard(shard=shard, code=code) for shard, code in sorted(coverage.failed.items())]
-        return cls(
-            stores=StoresCovered(total=len(coverage.stores), searched=len(coverage.searched), missing=coverage.missing),
-            rows=coverage.rows,
-            shards=ShardsCovered(total=len(coverage.shards), ok=len(coverage.shards) - len(failed), failed=failed),
-        )
+        return cls.model_validate(coverage.report())
 
 
 class BoxAnswer(BaseModel):

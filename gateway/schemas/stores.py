@@ -5,12 +5,40 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from common.cluster_map import StoreConfig
+from common.cluster_map import Orders, StoreConfig
 from common.types import ReplicaState
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, at, with_example
+from gateway.schemas.requests import Body, Name
+
+
+class MoveBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"shard": "s2"}]})
+
+    shard: Name = Field(description="The shard to move the store to.")
+
+
+class MoveAnswer(BaseModel):
+    source: str
+    target: str
+    state: Literal["queued", "loading", "leaving"]
+    """queued; loaded by the target, searched at the source; searched at the target, still served by the source"""
+
+    @classmethod
+    def of(cls, config: StoreConfig, orders: Orders) -> MoveAnswer | None:
+        """How far the store's move has come; None while it is not on its way."""
+        if config.moving_to is not None:
+            return cls(source=config.shard, target=config.moving_to, state="loading")
+        if config.moving_from is not None:
+            return cls(source=config.moving_from, target=config.shard, state="leaving")
+        ordered = orders.moves.get(config.store, config.shard)
+        return None if ordered == config.shard else cls(source=config.shard, target=ordered, state="queued")
+
+
+class StoreMove(MoveAnswer):
+    store: str
 
 
 class StoreAnswer(BaseModel):
@@ -24,9 +52,11 @@ class StoreAnswer(BaseModel):
     faces: int
     """in Redis; while it is away, the rows the shard serves"""
     created: datetime
+    move: MoveAnswer | None
+    """null while the store is not on its way to another shard"""
 
     @classmethod
-    def of(cls, config: StoreConfig, faces: int) -> StoreAnswer:
+    def of(cls, config: StoreConfig, faces: int, orders: Orders) -> StoreAnswer:
         return cls(
             store=config.store,
             shard=config.shard,
@@ -36,6 +66,7 @@ class StoreAnswer(BaseModel):
             threshold=config.threshold,
             faces=faces,
             created=at(config.created),
+            move=MoveAnswer.of(config, orders),
         )
 
 
@@ -64,6 +95,10 @@ class ShardAnswer(BaseModel):
     state: Literal["ready", "loading", "down"]
     stores: list[str]
     rows: int
+    draining: bool
+    """it gets no stores and gives those that it has away"""
+    moves: list[StoreMove]
+    """stores on their way from or to this shard"""
     replicas: list[ReplicaAnswer]
 
 
@@ -71,3 +106,24 @@ class ShardsAnswer(BaseModel):
     model_config = with_example({"shards": [examples.SHARD], "truth": "ok"})
     shards: list[ShardAnswer]
     truth: TruthState
+
+
+class PlannedMove(BaseModel):
+    store: str
+    source: str
+    target: str
+    rows: int
+
+
+class ShardLoad(BaseModel):
+    shard: str
+    rows_before: int
+    rows_after: int
+
+
+class RebalanceAnswer(BaseModel):
+    model_config = with_example(examples.REBALANCE)
+    dry_run: bool
+    moves: list[PlannedMove]
+    """the largest first"""
+    shards: list[ShardLoad]

@@ -19,6 +19,7 @@ class Measured:
     failures: int
     answer: bytes
     """the body of the last answer"""
+    max_ms: float = 0.0
 
 
 def request(path: str, body: bytes, content_type: str = "application/octet-stream") -> bytes:
@@ -26,8 +27,9 @@ def request(path: str, body: bytes, content_type: str = "application/octet-strea
     return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body
 
 
-async def load(port: int, requests: Sequence[bytes], clients: int) -> Measured:
-    """Send every request once, from `clients` connections that each wait for their answer."""
+async def load(port: int, requests: Sequence[bytes], clients: int, expected: bytes = b"") -> Measured:
+    """Send every request once, from `clients` connections that each wait for their answer. A failure is an answer of
+    another status than 2xx, or without the `expected` bytes in it."""
     waiting = iter(requests)
     times: list[float] = []
     failures = 0
@@ -42,16 +44,15 @@ async def load(port: int, requests: Sequence[bytes], clients: int) -> Measured:
             head = await reader.readuntil(b"\r\n\r\n")
             last = await reader.readexactly(_length(head))
             times.append(time.perf_counter() - started)
-            failures += not head.startswith(b"HTTP/1.1 2")
+            failures += not head.startswith(b"HTTP/1.1 2") or expected not in last
         writer.close()
 
     started = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
     took = time.perf_counter() - started
     times.sort()
-    return Measured(
-        len(times) / took, 1000 * times[len(times) // 2], 1000 * times[int(len(times) * 0.99)], failures, last
-    )
+    p50, p99 = (1000 * times[int(len(times) * share)] for share in (0.5, 0.99))
+    return Measured(len(times) / took, p50, p99, failures, last, 1000 * times[-1])
 
 
 def _length(head: bytes) -> int:

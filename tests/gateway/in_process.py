@@ -19,6 +19,7 @@ from gateway.app import create_app as create_gateway
 from gateway.services import Services
 from gateway.transport import Reply
 from shard.app import create_app as create_shard
+from tests.conformance import checked, page_of_the_gateway
 
 D = 128
 
@@ -101,12 +102,14 @@ async def shard_app(redis_url: str, shards: ShardApps, shard: str, replica: str 
 
 @contextlib.asynccontextmanager
 async def gateway_app(settings: GatewaySettings, shards: ShardApps) -> AsyncIterator[Cluster]:
-    redis = connect(settings.redis_url, timeout_s=5)
+    redis = connect(settings.redis_url, settings.redis_timeout_s)
     app = create_gateway(settings, redis, shards)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1", event_hooks=checked(page_of_the_gateway())
+        ) as http,
     ):
         yield Cluster(http, app, shards)
     await redis.aclose()

@@ -130,13 +130,13 @@ async def test_a_replica_that_still_loads_is_not_waited_for(redis_url: str) -> N
 
 
 async def test_replicas_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica_set, "FORGET_S", 0.0)
+    monkeypatch.setattr(replica_set, "FORGET_ABOVE", 2)
     replicas = ReplicaSet(ShardClient(ShardApps(), ""), call_timeout_s=1)
     async with Deadline(10) as deadline:
         for n in range(5):
             beat = Heartbeat("s1", "a", f"http://gone-{n}", ReplicaState.READY, "", 0.0)
             assert not await replicas.has_version(beat, StoreConfig("A", "s1"), 1, deadline)
-    assert len(replicas._failed_at) == 1
+    assert len(replicas._known) <= 2
 
 
 async def test_expected_version_refuses_a_store_that_changed(chain: Cluster) -> None:

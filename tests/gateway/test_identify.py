@@ -139,7 +139,9 @@ async def test_a_stranger_is_inconclusive_while_a_shard_fails(chain: Cluster, fa
     (result,) = await ask(chain, "A", STRANGER)
     assert result["verdict"] == "inconclusive"
     assert result["coverage"]["stores"]["missing"] == ["B"]
-    assert result["coverage"]["shards"]["failed"] == [{"shard": "s2", "code": code}]
+    assert result["coverage"]["shards"]["failed"] == [
+        {"shard": "s2", "code": code, "causes": [{"replica": "a", "code": code}]}
+    ]
     (result,) = await ask(chain, "A", ADA)
     assert result["verdict"] == "match"
 

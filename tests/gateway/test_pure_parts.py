@@ -10,14 +10,16 @@ from common.errors import NoLiveShard, UnknownShard, WrongSpace, ZeroVector
 from common.ledger import StoredFace
 from common.records import pack_vectors
 from common.types import DLIB_SPACE, Candidate, Kind, ReplicaState, StoreView, Verdict
+from gateway.coverage import Coverage
 from gateway.enrol import Enrolment, combine
 from gateway.identify import verdict
 from gateway.placement import place
-from gateway.router import Coverage, merge
+from gateway.replica_set import Cause
+from gateway.router import merge
 from tests.gateway.in_process import unit
 
-FULL = Coverage(frozenset("AB"), {"A": 1, "B": 1}, 2, frozenset({"s1"}), {})
-PARTIAL = Coverage(frozenset("AB"), {"A": 1}, 1, frozenset({"s1"}), {"s1": "SHARD_TIMEOUT"})
+FULL = Coverage(frozenset("AB"), {"A": 1, "B": 1}, 2, 0, frozenset({"s1"}), {})
+PARTIAL = Coverage(frozenset("AB"), {"A": 1}, 1, 7, frozenset({"s1"}), {"s1": (Cause("a", "SHARD_TIMEOUT"),)})
 
 
 def test_merge_keeps_order_breaks_ties_by_name_and_lists_a_face_once() -> None:

@@ -117,6 +117,27 @@ async def test_a_store_moved_away_is_dropped_and_its_new_shard_serves_it(redis: 
         assert (await one.search(["A"], ROWS[:1])).searched == {}
 
 
+async def test_a_store_on_its_way_is_served_by_both_shards_and_loaded_once(redis: Redis, redis_url: str) -> None:
+    writer, stores = Writer(redis), ClusterMap(redis)
+    config = await writer.open("A")
+    await writer.put(config, named(0, 3))
+    settings = settings_for(redis_url)
+    async with ready(settings) as one, ready(settings.model_copy(update={"shard": "s2"})) as two:
+        at_source = one.replica.index["A"].gallery
+        loading = replace(config, moving_to="s2")
+        await stores.update(config, loading)
+        assert await two.reach("A", 3) == 3
+        at_target = two.replica.index["A"].gallery
+        leaving = replace(config, shard="s2", moving_from="s1")
+        await stores.update(loading, leaving)
+        version = await writer.put(config, {"late": ROWS[9]})
+        assert [await replica.reach("A", version) for replica in (one, two)] == [version, version]
+        assert (one.replica.index["A"].gallery, two.replica.index["A"].gallery) == (at_source, at_target)
+        await stores.update(leaving, replace(config, shard="s2"))
+        await eventually(lambda: "A" not in one.replica.stores)
+        assert two.replica.index["A"].gallery is at_target
+
+
 async def test_a_store_created_again_shows_only_its_new_faces(redis: Redis, redis_url: str) -> None:
     writer, stores = Writer(redis), ClusterMap(redis)
     config = await writer.open("A")

@@ -36,6 +36,19 @@ def test_puts_and_drops_leave_what_a_dict_would_hold(steps: list[tuple[bool, lis
     assert gallery.rows.flags.c_contiguous
 
 
+def test_the_digest_is_that_of_the_faces_and_rows_whatever_became_of_them_before() -> None:
+    one, other = Gallery(8), Gallery(8)
+    one.put(["a", "b", "c"], ROWS[:3])
+    other.put(["c", "x", "a"], ROWS[[2, 5, 7]])
+    other.put(["b", "a"], ROWS[[1, 0]])
+    assert one.digest() != other.digest()
+    other.drop(["x"])
+    assert one.digest() == other.digest()
+    other.put(["b"], ROWS[[2]])
+    assert one.digest() != other.digest()
+    assert Gallery(8).digest() == "0" * 32
+
+
 def test_a_dropped_row_is_wiped_from_memory() -> None:
     gallery = Gallery(8)
     gallery.put(["x", "y", "z"], ROWS[:3])

@@ -21,7 +21,21 @@ from deploy.local.embedded_redis import free_port
 from tests.conftest import REPOSITORY
 from tests.rules.test_errors import classes
 
-COMMANDS = ["up", "gateway", "shard", "stores", "shards", "enrol", "search", "verify", "evaluate", "demo"]
+COMMANDS = [
+    "up",
+    "gateway",
+    "shard",
+    "stores",
+    "shards",
+    "move",
+    "rebalance",
+    "drain",
+    "enrol",
+    "search",
+    "verify",
+    "evaluate",
+    "demo",
+]
 
 
 @dataclass(frozen=True)

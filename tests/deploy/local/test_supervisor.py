@@ -197,3 +197,12 @@ def test_pauses_grow_and_are_bounded() -> None:
 def test_the_end_of_a_process_is_told_in_words() -> None:
     assert how_it_ended(-9) == "was killed by SIGKILL"
     assert how_it_ended(1) == "ended with exit code 1"
+
+
+def test_a_child_that_is_down_is_lacking_until_it_runs_again(supervise: Start) -> None:
+    supervisor = supervise([Child("held", python(FOREVER))])
+    until(lambda: running(supervisor, "held"))
+    with supervisor.held_down("held"):
+        assert supervisor.lacks() == "held is down"
+    until(lambda: supervisor.lacks() is None)
+    assert running(supervisor, "held")
