@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import catalog, cluster, demo, enrol, evaluate, placement, search
+from deploy.cli import cluster, demo, enrol, evaluate, placement, search, stores
 from deploy.cli.options import FriendlyGroup
 from deploy.cli.output import say
 
@@ -58,8 +58,8 @@ CLUSTER, PHOTOS, MEASURE = "Cluster", "Photos", "See and measure"
 app.command(rich_help_panel=CLUSTER)(cluster.up)
 app.command(rich_help_panel=CLUSTER)(cluster.gateway)
 app.command(rich_help_panel=CLUSTER)(cluster.shard)
-app.add_typer(catalog.stores, name="stores", rich_help_panel=CLUSTER)
-app.command(rich_help_panel=CLUSTER)(catalog.shards)
+app.add_typer(stores.stores, name="stores", rich_help_panel=CLUSTER)
+app.command(rich_help_panel=CLUSTER)(stores.shards)
 app.command(rich_help_panel=CLUSTER)(placement.move)
 app.command(rich_help_panel=CLUSTER)(placement.rebalance)
 app.command(rich_help_panel=CLUSTER)(placement.drain)
