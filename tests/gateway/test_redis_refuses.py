@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from common.truth import connect
-from deploy.local.embedded_redis import free_port, start_embedded_redis
 from tests.gateway.in_process import Cluster, cluster, unit
+from tests.redis_server import Server
 
 TTL_S = 5.0
 """a heartbeat's, by default"""
-
-
-class Server:
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = start_embedded_redis(self.data, self.port)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    async def tell(self, *command: str) -> None:
-        redis = connect(self.url, timeout_s=5)
-        await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types for it
-        await redis.aclose()
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,31 +13,10 @@ import pytest
 
 from common import keys
 from common.truth import connect
-from deploy.local.embedded_redis import free_port, start_embedded_redis
+from tests.redis_server import Server
 from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, unit
 
 ROWS = unit(20)
-
-
-class Server:
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = start_embedded_redis(self.data, self.port)
-
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture
