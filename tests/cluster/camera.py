@@ -13,10 +13,14 @@ from typing import Any
 import httpx
 import numpy as np
 
+from tests.conformance import checked_sync, page_of_the_gateway
+
 
 class Camera:
     def __init__(self, url: str, store: str) -> None:
-        self._http = httpx.Client(base_url=f"{url}/v1/stores/{store}", timeout=30)
+        self._http = httpx.Client(
+            base_url=f"{url}/v1/stores/{store}", timeout=30, event_hooks=checked_sync(page_of_the_gateway())
+        )
         self._store = store
         self._row: list[float] = []
         self._result: dict[str, Any] = {}
