@@ -37,6 +37,12 @@ class StoreConfig:
     space: str = DLIB_SPACE
     threshold: float | None = None
     """fixed score threshold; None: by gallery size"""
+    reentry_window_s: int | None = None
+    """a person unseen for longer comes for another visit; None: REENTRY_WINDOW_S"""
+    retention_days: int | None = None
+    """a visitor unseen for longer is erased; None: RETENTION_DAYS"""
+    member_retention_days: int | None = None
+    """the same for members; None: never"""
     incarnation: str = ""
     created: float = 0.0
     moving_to: str | None = None
@@ -141,10 +147,12 @@ class ClusterMap:
         """Erase the store, with `force` also its faces. Raises StoreNotEmpty, Conflict if it was created again
         meanwhile (nothing of that is erased), TruthUnavailable."""
         store = config.store
+        names = [keys.incarnation(store), *keys.of_store(store)]
+        by_day = [keys.visits(store, ""), keys.distinct(store, ""), keys.distinct_members(store, "")]
+        lists = [names.index(name) + 1 for name in (keys.visit_days(store), keys.rollups(store))]
         with truth(outcome="unknown"):
             status, faces = await self._erase(
-                keys=[keys.incarnation(store), *keys.of_store(store)],
-                args=[config.incarnation, "force" if force else ""],
+                keys=names, args=[config.incarnation, "force" if force else "", *lists, *by_day]
             )
         if status == b"NOT_EMPTY":
             raise StoreNotEmpty(

@@ -19,6 +19,7 @@ class Drain:
     def __init__(self, grace_s: float, *steps: Callable[[], Awaitable[None]]) -> None:
         """`steps` are done one after another, each followed by an equal part of the grace."""
         self.begun = False
+        self._last: list[Callable[[], None]] = []
         self._steps = steps or (_nothing,)
         self._pause_s = grace_s / len(self._steps)
 
@@ -28,6 +29,15 @@ class Drain:
         for step in self._steps:
             await step()
             await asyncio.sleep(self._pause_s)
+
+    def at_end(self, step: Callable[[], None]) -> None:
+        """Do this when the process stops listening: answers that would never end by themselves are ended by it."""
+        self._last.append(step)
+
+    def end(self) -> None:
+        """It stops listening now, with or without a grace before."""
+        for step in self._last:
+            step()
 
 
 async def _nothing() -> None:

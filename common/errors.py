@@ -16,19 +16,25 @@ FacegridError                       500 INTERNAL
 │   │   └── ImageTooLarge           422 IMAGE_TOO_LARGE
 │   ├── NoFace                      422 NO_FACE
 │   ├── MultipleFaces               422 MULTIPLE_FACES
+│   ├── MixedTrack                  422 MIXED_TRACK
 │   ├── StoreRequired               422 STORE_REQUIRED
 │   └── WrongSpace                  422 WRONG_SPACE
 ├── Unauthorized                    401 UNAUTHORIZED
 ├── NotFound                        404 NOT_FOUND
 │   ├── UnknownStore                404 UNKNOWN_STORE
 │   ├── UnknownFace                 404 UNKNOWN_FACE
+│   ├── UnknownMember               404 UNKNOWN_MEMBER
 │   ├── UnknownErasure              404 UNKNOWN_ERASURE
+│   ├── UnknownEvent                404 UNKNOWN_EVENT
 │   └── UnknownShard                404 UNKNOWN_SHARD
 ├── MethodNotAllowed                405 METHOD_NOT_ALLOWED
 ├── Conflict                        409 CONFLICT
 │   ├── VersionConflict             409 VERSION_CONFLICT
+│   ├── SightingsWaiting            409 SIGHTINGS_WAITING
 │   ├── LeaseLost                   409 LEASE_LOST
 │   ├── FaceChanged                 409 FACE_CHANGED
+│   ├── FaceBound                   409 FACE_BOUND
+│   ├── MemberFull                  409 MEMBER_FULL
 │   └── StoreNotEmpty               409 STORE_NOT_EMPTY
 └── Unavailable                     503 UNAVAILABLE
     ├── TruthUnavailable            503 TRUTH_UNAVAILABLE
@@ -36,6 +42,8 @@ FacegridError                       500 INTERNAL
     ├── EncoderWorkerDied           503 ENCODER_WORKER_DIED
     ├── EncoderMissing              503 ENCODER_MISSING
     ├── NoLiveShard                 503 NO_LIVE_SHARD
+    ├── PendingFull                 503 PENDING_FULL
+    ├── WebhookRefused              503 WEBHOOK_REFUSED
     ├── NothingSearched             503 NOTHING_SEARCHED
     ├── PartialCoverage             503 PARTIAL_COVERAGE
     ├── StaleReplica                503 STALE_REPLICA
@@ -150,6 +158,10 @@ class MultipleFaces(InvalidRequest):
     code, title = "MULTIPLE_FACES", "The photo shows more than one face"
 
 
+class MixedTrack(InvalidRequest):
+    code, title = "MIXED_TRACK", "The photos of the track are not of one person"
+
+
 class StoreRequired(InvalidRequest):
     code, title = "STORE_REQUIRED", "A store has to be named"
 
@@ -174,8 +186,16 @@ class UnknownFace(NotFound):
     code, title = "UNKNOWN_FACE", "The face does not exist"
 
 
+class UnknownMember(NotFound):
+    code, title = "UNKNOWN_MEMBER", "The member does not exist"
+
+
 class UnknownErasure(NotFound):
     code, title = "UNKNOWN_ERASURE", "The erasure does not exist"
+
+
+class UnknownEvent(NotFound):
+    code, title = "UNKNOWN_EVENT", "The event does not exist"
 
 
 class UnknownShard(NotFound):
@@ -194,12 +214,26 @@ class VersionConflict(Conflict):
     code, title = "VERSION_CONFLICT", "The store has changed since the expected version"
 
 
+class SightingsWaiting(Conflict):
+    """Answered to nobody: the sighting waits too, so that strangers are enrolled in the order they came in."""
+
+    code, title = "SIGHTINGS_WAITING", "Earlier sightings of the store still wait"
+
+
 class LeaseLost(Conflict):
     code, title = "LEASE_LOST", "Another gateway leads by now"
 
 
 class FaceChanged(Conflict):
     code, title = "FACE_CHANGED", "The face was changed by somebody else meanwhile"
+
+
+class FaceBound(Conflict):
+    code, title = "FACE_BOUND", "The face is bound to a member"
+
+
+class MemberFull(Conflict):
+    code, title = "MEMBER_FULL", "The member has too many faces"
 
 
 class StoreNotEmpty(Conflict):
@@ -228,6 +262,14 @@ class EncoderMissing(Unavailable):
 
 class NoLiveShard(Unavailable):
     code, title = "NO_LIVE_SHARD", "No shard is alive"
+
+
+class PendingFull(Unavailable):
+    code, title = "PENDING_FULL", "Too many sightings of the store wait already"
+
+
+class WebhookRefused(Unavailable):
+    code, title = "WEBHOOK_REFUSED", "The webhook's receiver did not take the event"
 
 
 class NothingSearched(Unavailable):

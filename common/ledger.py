@@ -11,6 +11,9 @@ an erased face must not).
 from __future__ import annotations
 
 import hashlib
+import json
+import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import FaceChanged, UnknownStore, VersionConflict
+from common.errors import FaceChanged, SightingsWaiting, UnknownStore, VersionConflict
 from common.records import FaceRecord
 from common.truth import truth
 
@@ -37,6 +40,20 @@ class Put:
     templates: bytes
     replaces: bytes = ANY
     thumbnail: bytes = b""
+    standing: str = ""
+    """as `common.records.standing_of` says"""
+    seen_ms: int | None = None
+    """its last sighting; None: now"""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """One face to erase, under which name its visits are kept from then on, and how recent a sighting keeps it."""
+
+    face_id: str
+    rekey_to: str = ""
+    """a person key; empty: a name that nobody can trace back"""
+    unless_seen_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +83,36 @@ class Ledger:
         incarnation: str,
         *,
         puts: Sequence[Put] = (),
-        deletes: Sequence[str] = (),
+        deletes: Sequence[Delete] = (),
         expected_version: int | None = None,
+        only_if_none_waits: bool = False,
     ) -> Committed:
         """Write all of it or nothing; returns once it is on disk (append-only file, fsync always).
 
-        Raises VersionConflict if the store is not at `expected_version`, FaceChanged if a put's face is not the one
-        it replaces, UnknownStore if the store (or this incarnation of it) is gone, TruthUnavailable.
+        Raises VersionConflict if the store is not at `expected_version`, SightingsWaiting if there are pending ones and
+        there shall be none, FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this
+        incarnation of it) is gone, TruthUnavailable.
         """
-        arguments: list[Any] = [incarnation, "" if expected_version is None else expected_version, self._feed_length]
-        arguments.append(len(puts))
+        expected: Any = "" if expected_version is None else expected_version
+        arguments: list[Any] = [
+            incarnation,
+            expected,
+            self._feed_length,
+            "idle" if only_if_none_waits else "",
+            len(puts),
+        ]
+        now_ms = int(time.time() * 1000)
         for put in puts:
+            seen_ms = now_ms if put.seen_ms is None else put.seen_ms
             arguments += [put.face_id, _fingerprint(put.replaces), put.record, put.templates, put.thumbnail]
+            arguments += [put.standing, seen_ms]
+        for delete in deletes:
+            job = _rekey_job(store, incarnation, delete, now_ms)
+            before: Any = "" if delete.unless_seen_after_ms is None else delete.unless_seen_after_ms
+            arguments += [delete.face_id, job, before]
         with truth(outcome="unknown"):
             status, version, deleted = await self._commit(
-                keys=[keys.incarnation(store), *keys.of_store(store)], args=[*arguments, *deletes]
+                keys=[keys.incarnation(store), *keys.of_faces(store)], args=arguments
             )
         match status:
             case b"OK":
@@ -89,6 +121,8 @@ class Ledger:
                 raise VersionConflict(
                     f"Store {store} is at version {version}, not {expected_version}.", field="expected_version"
                 )
+            case b"WAITING":
+                raise SightingsWaiting(f"Earlier sightings at {store} still wait for shards.", field="store")
             case b"FACE":
                 raise FaceChanged("The face was written by another request meanwhile.", field="face_id")
             case _:
@@ -146,11 +180,40 @@ class Ledger:
             cursor, batch = await self.page(store, max(cursor, 0), LOAD_BATCH)
             yield list(batch.items())
 
+    async def changes_since(self, store: str, version: int) -> tuple[int, dict[str, FaceRecord]] | None:
+        """The store's last version and the faces written since `version` that are still there, as they are now; None
+        where the feed no longer goes back so far."""
+        with truth():
+            entries: Any = await self._redis.xrange(keys.feed(store), min=f"{version + 1}-0")
+        if not entries:
+            return version, {}
+        if int(entries[0][0].split(b"-")[0]) != version + 1:
+            return None
+        face_ids = list(dict.fromkeys(fields[b"f"].decode() for _, fields in entries))
+        found = await self.records(store, face_ids)
+        there = {face_id: record for face_id, record in zip(face_ids, found, strict=True) if record is not None}
+        return int(entries[-1][0].split(b"-")[0]), there
+
     async def records(self, store: str, face_ids: Sequence[str]) -> list[FaceRecord | None]:
         """The faces named, as they are now; None for one that is gone."""
         with truth():
             found: Any = await self._redis.hmget(keys.faces(store), list(face_ids))
         return [None if raw is None else FaceRecord.unpack(raw) for raw in found]
+
+
+def _rekey_job(store: str, incarnation: str, delete: Delete, now_ms: int) -> str:
+    person = person_key(store, incarnation, delete.face_id)
+    return json.dumps({"from": person, "to": delete.rekey_to or anonymous(), "at": now_ms})
+
+
+def anonymous() -> str:
+    """A person key that leads to nobody; `commit.lua` makes it `~m…` for a member and `~s…` for staff."""
+    return f"~v{secrets.token_hex(8)}"
+
+
+def person_key(store: str, incarnation: str, face_id: str) -> str:
+    """How visits name the person that a face belongs to."""
+    return f"{store}/{incarnation[:8]}/{face_id}"
 
 
 def _fingerprint(replaces: bytes) -> bytes | str:

@@ -16,6 +16,19 @@ MAX_EMBEDDINGS = 64
 MAX_PHOTOS = 10
 MAX_TOP_K = 100
 MAX_PAGE = 1000
+MAX_DISPLAY_NAME = 128
+MAX_TIER = 64
+MAX_EXTERNAL_ID = 128
+MAX_ATTRIBUTES = 32
+MAX_ATTRIBUTE_VALUE = 256
+MAX_MEMBER_FACES = 256
+REENTRY_WINDOW_S = 1800
+MIN_REENTRY_WINDOW_S = 60
+MAX_REENTRY_WINDOW_S = 43_200
+RETENTION_DAYS = 30
+MAX_RETENTION_DAYS = 3650
+MAX_AHEAD_S = 300
+"""how far a camera's clock may be ahead of the gateway's"""
 
 
 def check_name(field: str, value: str) -> str:
@@ -27,17 +40,33 @@ def check_name(field: str, value: str) -> str:
 
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
     """Return `labels` if their number, keys and values are within the bounds; raise InvalidRequest otherwise."""
-    if len(labels) > MAX_LABELS:
-        raise InvalidRequest(f"At most {MAX_LABELS} labels are allowed.", field="labels", limit=MAX_LABELS)
-    for key, value in labels.items():
-        check_name("labels", key)
-        if len(value) > MAX_LABEL_VALUE or not value.isprintable():
+    return _check_pairs("labels", labels, MAX_LABELS, MAX_LABEL_VALUE)
+
+
+def check_attributes(attributes: dict[str, str]) -> dict[str, str]:
+    """The same for what a member's profile holds besides the name."""
+    return _check_pairs("attributes", attributes, MAX_ATTRIBUTES, MAX_ATTRIBUTE_VALUE)
+
+
+def _check_pairs(field: str, pairs: dict[str, str], most: int, longest: int) -> dict[str, str]:
+    if len(pairs) > most:
+        raise InvalidRequest(f"At most {most} {field} are allowed.", field=field, limit=most)
+    for key, value in pairs.items():
+        check_name(field, key)
+        if len(value) > longest or not value.isprintable():
             raise InvalidRequest(
-                f"The value of label {key!r} must be at most {MAX_LABEL_VALUE} printable characters.",
-                field="labels",
-                limit=MAX_LABEL_VALUE,
+                f"The value of {key!r} in {field} must be at most {longest} printable characters.",
+                field=field,
+                limit=longest,
             )
-    return labels
+    return pairs
+
+
+def check_text(field: str, value: str, longest: int) -> str:
+    """Return `value` if it says something in at most so many printable characters, else raise InvalidRequest."""
+    if not 0 < len(value) <= longest or not value.isprintable() or value.isspace():
+        raise InvalidRequest(f"{field} must be 1 to {longest} printable characters.", field=field, limit=longest)
+    return value
 
 
 def check_range(field: str, value: float, low: float, high: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import ormsgpack
 
-from common.types import Kind, Vectors
+from common.types import VISITOR, Kind, KnownAs, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,10 @@ class FaceRecord:
     member_id: str | None = None
     thumbnail: bool = False
     """whether an aligned thumbnail is kept"""
+
+    @property
+    def known_as(self) -> KnownAs:
+        return VISITOR if self.kind is Kind.VISITOR else (self.kind, self.member_id)
 
     def pack(self) -> bytes:
         return ormsgpack.packb(
@@ -60,6 +64,17 @@ class FaceRecord:
 FIELDS = frozenset(one.name for one in fields(FaceRecord))
 KINDS = {kind.value: kind for kind in Kind}
 """faster than `Kind(value)`: a replica reads every record when it starts"""
+
+
+def standing_of(record: FaceRecord) -> str:
+    """The record's entry in `keys.standings`, "" for none: "s" staff, "m" member without an id, "m:<member_id>"."""
+    match record.kind:
+        case Kind.STAFF:
+            return "s"
+        case Kind.MEMBER:
+            return "m" if record.member_id is None else f"m:{record.member_id}"
+        case Kind.VISITOR:
+            return ""
 
 
 def pack_vectors(vectors: Vectors) -> bytes:

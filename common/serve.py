@@ -109,6 +109,11 @@ class _Server(uvicorn.Server):
         finally:
             self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn stops listening here, and waits for what is still being answered."""
+        self._drain.end()
+        await super().shutdown(sockets)
+
 
 async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI], listener: socket.socket) -> int:
     redis = connect(settings.redis_url, settings.redis_timeout_s)

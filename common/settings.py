@@ -6,15 +6,20 @@ key refuses to start: faces are biometric data, and an open port is how they lea
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import UnsafeBinding
 from common.limits import NAME, NAME_RULE
 from common.truth import check_url
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  # how a webhook's secret begins that is written in base64
+LEAST_SECRET = 24
 
 
 def is_loopback(host: str) -> bool:
@@ -23,6 +28,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_web_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        return bool(base64.b64decode(value, validate=True))
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -105,7 +125,29 @@ class EncoderSettings(Settings):
     photo_faces: int = Field(64, ge=1, le=1000, description="Faces encoded in one photo, the largest first.")
 
 
-class GatewaySettings(RedisSettings, EncoderSettings):
+class QualitySettings(Settings):
+    """What a face seen by a camera needs to be counted. Photos that somebody enrols are not held to it."""
+
+    sight_min_face: float = Field(40, ge=0, le=1000, description="Smallest face of a sighting, in pixels.")
+    sight_min_sharpness: float = Field(
+        1.2, ge=0, description="Least sharpness of a sighting; sharp faces have 10 to 80."
+    )
+    sight_min_brightness: float = Field(
+        25, ge=0, le=255, description="Darkest face of a sighting: mean luma, 0 to 255."
+    )
+    sight_max_brightness: float = Field(220, ge=0, le=255, description="Brightest face of a sighting, likewise.")
+    sight_max_yaw: float = Field(60, ge=0, le=90, description="How far a sighted face may be turned away, in degrees.")
+    sight_min_confidence: float = Field(0.2, ge=0, description="Least score of the detector; clear faces have 1 to 3.")
+
+    @field_validator("sight_max_brightness")
+    @classmethod
+    def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
+        if value <= info.data.get("sight_min_brightness", 0):
+            raise ValueError("must be above FACEGRID_SIGHT_MIN_BRIGHTNESS, or every face is refused")
+        return value
+
+
+class GatewaySettings(RedisSettings, EncoderSettings, QualitySettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on; a shard's default is 8100.")
     api_keys: str = Field("", description="Comma-separated keys that clients send; required beyond loopback.")
@@ -128,6 +170,17 @@ class GatewaySettings(RedisSettings, EncoderSettings):
         0.001, ge=1e-9, lt=1, description="Accepted chance that two strangers verify as one person."
     )
     feed_length: int = Field(100_000, ge=100, description="Entries kept in a store's feed.")
+    visit_days: int = Field(
+        35, ge=1, le=3650, description="Days for which visits are kept; older ones as daily figures."
+    )
+    pending_limit: int = Field(
+        100_000, ge=1, description="Sightings of a store that may wait for shards; one more gets 503."
+    )
+    webhook_url: str = Field("", description="Where events are posted; empty: nowhere.")
+    webhook_secret: str = Field(
+        "", description="Key of the webhook's signature; required with a URL.", validate_default=True
+    )
+    webhook_attempts: int = Field(10, ge=1, le=100, description="Tries to post an event before it is a dead letter.")
 
     @property
     def name(self) -> str:
@@ -137,6 +190,22 @@ class GatewaySettings(RedisSettings, EncoderSettings):
     @property
     def keys(self) -> frozenset[str]:
         return frozenset(key.strip() for key in self.api_keys.split(",") if key.strip())
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_web_url(cls, value: str) -> str:
+        if value and not is_web_url(value):
+            raise ValueError("must be an http:// or https:// URL with a host")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("webhook_url") and len(value) < LEAST_SECRET:
+            raise ValueError(f"must have at least {LEAST_SECRET} characters where FACEGRID_WEBHOOK_URL is set")
+        if value.startswith(SECRET_PREFIX) and not _is_base64(value.removeprefix(SECRET_PREFIX)):
+            raise ValueError(f"must be base64 after {SECRET_PREFIX}")
+        return value
 
     @model_validator(mode="after")
     def _key_beyond_loopback(self) -> GatewaySettings:

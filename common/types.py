@@ -23,6 +23,11 @@ class Kind(StrEnum):
     STAFF = "staff"
 
 
+KnownAs: TypeAlias = tuple[Kind, str | None]
+"""Who a face is: its kind, and the member it is bound to. A visitor is bound to nobody."""
+VISITOR: KnownAs = (Kind.VISITOR, None)
+
+
 class Scope(StrEnum):
     STORE = "store"
     GROUP = "group"
@@ -73,6 +78,8 @@ class Candidate:
     face_id: str
     score: float
     """Cosine of probe and gallery row, -1 to 1."""
+    kind: Kind = Kind.VISITOR
+    member_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

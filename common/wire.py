@@ -2,6 +2,9 @@
 
 A call carries several queries; a query asks about several probes in several stores.
 Never pickle: it runs what it reads.
+
+Who a candidate is comes with it: a letter for its kind, and a member's id or nil. A gateway refuses an answer without
+them rather than call a member of staff a visitor: in an upgrade the shards come first.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ import numpy as np
 import ormsgpack
 
 from common.errors import FacegridError, MalformedBody, ShardGarbage
-from common.limits import MAX_TOP_K
-from common.types import Candidate, StoreView, Vectors
+from common.limits import MAX_TOP_K, NAME
+from common.types import VISITOR, Candidate, Kind, KnownAs, StoreView, Vectors
 
 CONTENT_TYPE = "application/msgpack"
 SCORE_SLACK = 1e-4
 """float32 rounding may lift a cosine a little over 1"""
 UNIT_SLACK = 1e-3
 """how far from 1 the length of a probe may be; scores are cosines only of unit vectors"""
+LETTERS = {Kind.VISITOR: b"v", Kind.MEMBER: b"m", Kind.STAFF: b"s"}
+KINDS = {letter[0]: kind for kind, letter in LETTERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,8 @@ def _pack_query_reply(reply: QueryReply) -> dict[str, Any]:
                 "stores": [c.store for c in hits],
                 "faces": [c.face_id for c in hits],
                 "scores": _floats(np.array([c.score for c in hits], dtype=np.float32)),
+                "kinds": b"".join(LETTERS[c.kind] for c in hits),
+                "members": [c.member_id for c in hits],
             }
             for hits in reply.candidates
         ],
@@ -122,11 +129,25 @@ def _hits(item: dict[str, Any], searched: dict[str, StoreView], top_k: int) -> t
     scores = np.frombuffer(item["scores"], dtype="<f4")
     if len(scores) > top_k or not (np.abs(scores) <= 1 + SCORE_SLACK).all():
         raise ValueError("too many candidates or impossible scores")
-    rows = zip(item["stores"], item["faces"], scores.tolist(), strict=True)
-    hits = tuple(Candidate(_text(store), _text(face_id), score) for store, face_id, score in rows)
+    rows = zip(item["stores"], item["faces"], scores.tolist(), item["kinds"], item["members"], strict=True)
+    hits = tuple(
+        Candidate(_text(store), _text(face_id), score, *_known_as(letter, member_id))
+        for store, face_id, score, letter, member_id in rows
+    )
     if not {hit.store for hit in hits} <= searched.keys():
         raise ValueError("a candidate of a store that was not searched")
     return hits
+
+
+def _known_as(letter: object, member_id: object) -> KnownAs:
+    kind = KINDS.get(letter) if isinstance(letter, int) else None
+    if kind is None:
+        raise ValueError("an unknown kind of face")
+    if member_id is None:
+        return VISITOR if kind is Kind.VISITOR else (kind, None)
+    if kind is Kind.VISITOR or NAME.fullmatch(_text(member_id)) is None:
+        raise ValueError("an impossible member")
+    return kind, _text(member_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
@@ -16,6 +17,9 @@ from common.limits import check_name, check_range
 from gateway.placement import place
 from gateway.view import ClusterView
 
+CLEARED = frozenset({"threshold", "reentry_window_s", "retention_days", "member_retention_days"})
+"""settings that have a default of their own, to go back to"""
+SETTINGS = CLEARED | {"group", "timezone"}
 ATTEMPTS = 5
 """to change a store's settings while its map entry is changed by others"""
 
@@ -28,7 +32,11 @@ class StoreChange:
     group: str | None = None
     timezone: str | None = None
     threshold: float | None = None
-    clear_threshold: bool = False
+    reentry_window_s: int | None = None
+    retention_days: int | None = None
+    member_retention_days: int | None = None
+    clear: frozenset[str] = frozenset()
+    """settings to go back to their default"""
 
     def check(self) -> None:
         if self.shard is not None:
@@ -137,13 +145,9 @@ def _behind(beat: Heartbeat, store: str, version: int) -> int:
 
 
 def _changed(config: StoreConfig, change: StoreChange) -> StoreConfig:
-    kept = config.threshold if change.threshold is None else change.threshold
-    return replace(
-        config,
-        group=config.group if change.group is None else change.group,
-        timezone=config.timezone if change.timezone is None else change.timezone,
-        threshold=None if change.clear_threshold else kept,
-    )
+    asked: dict[str, Any] = {name: getattr(change, name) for name in SETTINGS if getattr(change, name) is not None}
+    cleared: dict[str, Any] = dict.fromkeys(change.clear & CLEARED)
+    return replace(config, **cleared, **asked)
 
 
 def _check_timezone(name: str) -> None:

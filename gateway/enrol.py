@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cluster_map import StoreConfig
-from common.errors import FaceChanged, TruthUnavailable, UnknownFace, WrongSpace
-from common.ledger import ABSENT, Ledger, Put, StoredFace
+from common.errors import FaceBound, FaceChanged, TruthUnavailable, UnknownFace, WrongSpace
+from common.ledger import ABSENT, Delete, Ledger, Put, StoredFace
 from common.limits import MAX_TEMPLATES
-from common.records import FaceRecord, pack_vectors, unpack_vectors
+from common.records import FaceRecord, pack_vectors, standing_of, unpack_vectors
 from common.types import SPACE_DIMENSION, Kind, Vectors, Wait
 from common.vectors import mean_row
 from gateway.deadline import Deadline
@@ -69,8 +69,9 @@ class Enroller:
     async def enrol(
         self, store: StoreConfig, new: Enrolment, expected_version: int | None, wait: Wait, deadline: Deadline
     ) -> Enrolled:
-        """Create the face or add templates to it. Raises VersionConflict, FaceChanged, WrongSpace, UnknownStore,
-        ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which says whether."""
+        """Create the face or add templates to it. Raises VersionConflict, FaceChanged, FaceBound, WrongSpace,
+        UnknownStore, ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which
+        says whether."""
         face_id = new.face_id or uuid.uuid4().hex
         began_on: StoredFace | None = None
         for attempt in range(ATTEMPTS):
@@ -85,6 +86,7 @@ class Enroller:
                 pack_vectors(templates),
                 replaces=ABSENT if present is None else present.raw,
                 thumbnail=new.thumbnail or b"",
+                standing=standing_of(record),
             )
             deadline.waive()
             try:
@@ -105,7 +107,7 @@ class Enroller:
     async def erase(self, store: StoreConfig, face_id: str, deadline: Deadline) -> int:
         """The store's version without the face, on disk. Raises UnknownFace, UnknownStore or TruthUnavailable."""
         deadline.waive()
-        done = await self._ledger.commit(store.store, store.incarnation, deletes=[face_id])
+        done = await self._ledger.commit(store.store, store.incarnation, deletes=[Delete(face_id)])
         if not done.deleted:
             raise unknown_face(store.store, face_id)
         return done.version
@@ -140,13 +142,15 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
     old = present.record
     if old.space != space:
         raise WrongSpace(f"The face was enrolled in {old.space}, the store is in {space}.", field="space", limit=space)
+    kind = old.kind if new.kind is None else new.kind
+    check_bound(old, kind)
     stored = unpack_vectors(present.templates, SPACE_DIMENSION[space])
     there = (new.embeddings[:, None] == stored).all(axis=2).any(axis=1)
     templates = np.concatenate([stored, new.embeddings[~there]])[-MAX_TEMPLATES:]
     record = FaceRecord(
         row=mean_row(templates),
         space=space,
-        kind=old.kind if new.kind is None else new.kind,
+        kind=kind,
         created=old.created,
         updated=now,
         templates=len(templates),
@@ -155,6 +159,17 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
         thumbnail=old.thumbnail or new.thumbnail is not None,
     )
     return record, templates
+
+
+def check_bound(record: FaceRecord, kind: Kind) -> None:
+    """Raise FaceBound if the face would be a visitor's and a member's at once."""
+    if kind is Kind.VISITOR and record.member_id is not None:
+        raise FaceBound(
+            f"The face is bound to member {record.member_id}; unbind it (DELETE below /v1/members/{record.member_id}"
+            "/faces), then it is a visitor's.",
+            field="kind",
+            limit=[Kind.MEMBER, Kind.STAFF],
+        )
 
 
 def unknown_face(store: str, face_id: str) -> UnknownFace:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -51,6 +51,13 @@ class Identified:
     threshold: float
     coverage: Coverage
     mode: Mode
+    home_threshold: float | None = None
+    """of the home store's gallery alone, where it was searched first and the search went on"""
+
+    @property
+    def member_id(self) -> str | None:
+        """The member that the matching face is bound to; None without a match."""
+        return self.candidates[0].member_id if self.verdict is Verdict.MATCH else None
 
 
 @dataclass(slots=True)
@@ -100,7 +107,7 @@ class Identifier:
         elsewhere = await self._elsewhere(others, again, deadline, timing)
         both = _together([at_home.candidates[at] for at in goes_on], at_home.coverage, elsewhere, asked.top_k)
         for at, result in zip(goes_on, self._answers(home, both, asked, "fan_out"), strict=True):
-            results[at] = result
+            results[at] = replace(result, home_threshold=results[at].threshold)
         return Identification(tuple(results), timing)
 
     async def _at_home(

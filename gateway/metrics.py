@@ -20,17 +20,18 @@ from gateway.view import ClusterView
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-def exposition(view: ClusterView, leader: Leader) -> bytes:
-    """All metrics in Prometheus's text format."""
+def exposition(view: ClusterView, leader: Leader, waiting: int) -> bytes:
+    """All metrics in Prometheus's text format; `waiting`: sightings that wait for shards."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ClusterMetrics(view, leader))
+    registry.register(ClusterMetrics(view, leader, waiting))
     return generate_latest(registry)
 
 
 class ClusterMetrics(Collector):
-    def __init__(self, view: ClusterView, leader: Leader) -> None:
+    def __init__(self, view: ClusterView, leader: Leader, waiting: int) -> None:
         self._view = view
         self._leader = leader
+        self._waiting = waiting
 
     def collect(self) -> Iterator[Metric]:
         view, leader = self._view, self._leader
@@ -46,6 +47,11 @@ class ClusterMetrics(Collector):
             "facegrid_stranded_shards",
             "Dead or draining shards whose stores nobody takes; 0 on gateways that do not lead",
             len(leader.stranded),
+        )
+        yield gauge(
+            "facegrid_pending_sightings",
+            "Sightings that wait for shards; 0 on gateways that do not lead",
+            self._waiting,
         )
 
     def _stores(self) -> Counter[str]:

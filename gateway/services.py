@@ -10,15 +10,25 @@ from fastapi import Depends, Request
 
 from common.drain import Drain
 from common.ledger import Ledger
+from common.pending import Pending
 from common.settings import GatewaySettings
+from common.visits import Visits
 from gateway.catalogue import Catalogue
 from gateway.deadline import Deadline
+from gateway.desk import Desk
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
 from gateway.erasures import Erasures
+from gateway.footfall.report import Reporter
 from gateway.identify import Identifier
 from gateway.leader import Leader
+from gateway.members import Members
+from gateway.merge import Merger
 from gateway.mover import Mover
+from gateway.rekeying import Rekeying
+from gateway.resolver import Resolver
+from gateway.revise import Reviser
+from gateway.sight import Sighter
 from gateway.view import ClusterView
 
 
@@ -34,6 +44,16 @@ class Services:
     leader: Leader
     mover: Mover
     erasures: Erasures
+    visits: Visits
+    pending: Pending
+    sighter: Sighter
+    resolver: Resolver
+    reviser: Reviser
+    members: Members
+    rekeying: Rekeying
+    reporter: Reporter
+    merger: Merger
+    desk: Desk
     drain: Drain
 
 

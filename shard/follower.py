@@ -203,5 +203,5 @@ class Follower:
             return
         faces = usable(store, self._index[store].space, list(zip(face_ids, records, strict=True)))
         async with self._gate.writing():
-            self._index.apply(store, faces.face_ids, faces.rows, faces.drops, version)
+            self._index.apply(store, faces, version)
         self._waiters.reached(store, version)

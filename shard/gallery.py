@@ -2,7 +2,8 @@
 
 A delete moves the last row into the gap, so `rows[:n]` is always all of it and Faiss searches it without an index
 object (`faiss.knn` over the slice: exact, nothing to build, nothing to keep in step). Freed rows are zeroed: an erased
-face leaves nothing behind here either.
+face leaves nothing behind here either. Who a face is lies beside the rows, for members and staff only: most faces are
+visitors, of whom there is nothing to say.
 
 Not locked. Searches run on threads (Faiss releases the GIL); the gate keeps the one writer away from them.
 
@@ -13,20 +14,22 @@ row and probe give the same score in every gallery, batch and replica.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from common.types import Vectors
+from common.types import VISITOR, KnownAs, Vectors
 
 FIRST_ROWS = 16
 EXACT_BLOCK = 4096
 """rows scored in float64 at once: 4 MB at d = 128"""
 
 Positions = npt.NDArray[np.int64]
+ALL_VISITORS: Mapping[str, KnownAs] = MappingProxyType({})
 
 
 def use_one_openmp_thread() -> None:
@@ -39,6 +42,8 @@ class Gallery:
         self._rows: Vectors = np.zeros((FIRST_ROWS, dimension), dtype=np.float32)
         self._face_ids: list[str] = []
         self._position: dict[str, int] = {}
+        self._known: dict[str, KnownAs] = {}
+        """of the faces that are no visitors"""
 
     def __len__(self) -> int:
         return len(self._face_ids)
@@ -55,18 +60,23 @@ class Gallery:
     def face_id(self, position: int) -> str:
         return self._face_ids[position]
 
+    def known_as(self, face_id: str) -> KnownAs:
+        return self._known.get(face_id, VISITOR)
+
     def digest(self) -> str:
-        """Equal for galleries with the same faces and, to the bit, the same rows, in whatever order they lie.
+        """Equal for galleries with the same faces and, to the bit, the same rows, in whatever order they lie, known as
+        the same: replicas that answer differently about who somebody is have different digests.
 
         The sum of the faces' hashes: a million faces take about two seconds.
         """
         total = 0
         for face_id, row in zip(self._face_ids, self.rows, strict=True):
-            total += face_digest(face_id, row)
+            total += face_digest(face_id, row, self.known_as(face_id))
         return f"{total % 2**128:032x}"
 
-    def put(self, face_ids: Sequence[str], rows: Vectors) -> None:
-        """Add or replace the faces' rows, (n, d) of unit length; of a face named twice the last row counts.
+    def put(self, face_ids: Sequence[str], rows: Vectors, known: Mapping[str, KnownAs] = ALL_VISITORS) -> None:
+        """Add or replace the faces' rows, (n, d) of unit length; of a face named twice the last row counts. Those that
+        are not in `known` are visitors, whatever they were.
 
         Raises ValueError, and changes nothing, for another shape or where NaN or infinity would enter.
         """
@@ -78,6 +88,15 @@ class Gallery:
             grown[: len(self._rows)] = self._rows
             self._rows = grown
         self._rows[positions] = rows  # the last one counts where a position is repeated
+        if known or self._known:
+            for face_id in face_ids:
+                self._know(face_id, known.get(face_id, VISITOR))
+
+    def _know(self, face_id: str, known_as: KnownAs) -> None:
+        if known_as == VISITOR:
+            self._known.pop(face_id, None)
+        else:
+            self._known[face_id] = known_as
 
     def _place(self, face_id: str) -> int:
         """The face's position, the next one for a new face; `put` makes room for its row."""
@@ -90,6 +109,7 @@ class Gallery:
         """Remove the faces; one that is not here is gone already."""
         for face_id in face_ids:
             position = self._position.pop(face_id, None)
+            self._know(face_id, VISITOR)
             if position is not None:
                 self._fill(position)
 
@@ -117,9 +137,11 @@ class Gallery:
         return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
 
 
-def face_digest(face_id: str, row: Vectors) -> int:
+def face_digest(face_id: str, row: Vectors, known_as: KnownAs = VISITOR) -> int:
     """What one face with the row (d,) adds to `Gallery.digest`."""
-    return int.from_bytes(blake2b(face_id.encode() + b"\0" + row.tobytes(), digest_size=16).digest(), "big")
+    kind, member_id = known_as
+    who = f"{face_id}\0{kind}\0{member_id or ''}\0"
+    return int.from_bytes(blake2b(who.encode() + row.tobytes(), digest_size=16).digest(), "big")
 
 
 def _exact(rows: Vectors, probe: Vectors) -> Vectors:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from common.cluster_map import StoreConfig
 from common.errors import TruthUnavailable
 from common.ledger import Ledger
 from common.records import FaceRecord
-from common.types import SPACE_DIMENSION, Vectors
+from common.types import SPACE_DIMENSION, Kind
 from shard.gallery import Gallery
-from shard.shard_index import ServedStore, same_creation
+from shard.shard_index import ServedStore, Usable, same_creation
 
 LOADS_AT_ONCE = 4
 RETRY_S = 2.0
@@ -28,15 +27,6 @@ UNIT_SLACK = 1e-4
 """how far from 1 a row's squared length may be; the wire refuses scores beyond 1 by more"""
 
 log = logging.getLogger("facegrid.shard.loader")
-
-
-@dataclass(frozen=True, slots=True)
-class Usable:
-    """What a batch of records means for a gallery: `rows` (n, d) of `face_ids` to put, and the faces to drop."""
-
-    face_ids: list[str]
-    rows: Vectors
-    drops: list[str]
 
 
 def usable(store: str, space: str, records: Sequence[tuple[str, FaceRecord | None]]) -> Usable:
@@ -57,7 +47,12 @@ def usable(store: str, space: str, records: Sequence[tuple[str, FaceRecord | Non
             drops.append(face_id)
             if record is not None:
                 log.error("Store %s: face %s is no %s row of unit length and is left out", store, face_id, space)
-    return Usable(face_ids, rows[fits], drops)
+    known = {
+        face_id: record.known_as
+        for face_id, record in records
+        if record is not None and record.kind is not Kind.VISITOR and face_id in kept
+    }
+    return Usable(face_ids, rows[fits], drops, known)
 
 
 async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
@@ -66,7 +61,7 @@ async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
     gallery = Gallery(SPACE_DIMENSION[config.space])
     async for batch in ledger.load(config.store):
         faces = usable(config.store, config.space, batch)
-        gallery.put(faces.face_ids, faces.rows)
+        gallery.put(faces.face_ids, faces.rows, faces.known)
         gallery.drop(faces.drops)  # a batch may repeat a face whose record changed in between
     due = await ledger.version(config.store)  # a long load begins its life far behind what was acknowledged meanwhile
     return ServedStore(config.incarnation, config.space, gallery, version, due)

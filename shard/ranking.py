@@ -75,7 +75,8 @@ def _ranked(galleries: Named, probe: Vectors, owners: Positions, positions: Posi
         store, gallery = galleries[owner]
         of_owner = positions[owners == owner]
         scores = gallery.exact_scores(probe, of_owner).tolist()
-        found += [Candidate(store, gallery.face_id(at), s) for at, s in zip(of_owner.tolist(), scores, strict=True)]
+        faces = map(gallery.face_id, of_owner.tolist())
+        found += [Candidate(store, face, s, *gallery.known_as(face)) for face, s in zip(faces, scores, strict=True)]
     return tuple(sorted(found, key=lambda c: (-c.score, c.store, c.face_id)))
 
 

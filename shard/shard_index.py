@@ -11,13 +11,13 @@ beside the galleries they are built from; `ranking.best` takes nominees from the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
 from common.cluster_map import StoreConfig
 from common.errors import DeadlineExceeded, WrongSpace
-from common.types import Candidate, StoreView, Vectors
+from common.types import Candidate, KnownAs, StoreView, Vectors
 from common.wire import Query, QueryReply
 from shard.gallery import Gallery
 from shard.ranking import best, probe_blocks
@@ -42,6 +42,17 @@ class ServedStore:
     @property
     def view(self) -> StoreView:
         return StoreView(self.version, len(self.gallery))
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """What a batch of records means for a gallery: `rows` (n, d) of `face_ids` to put, the faces to drop, and who those
+    are that are no visitors."""
+
+    face_ids: list[str]
+    rows: Vectors
+    drops: list[str]
+    known: dict[str, KnownAs]
 
 
 class ShardIndex:
@@ -78,11 +89,11 @@ class ShardIndex:
     def remove(self, store: str) -> None:
         self._stores.pop(store, None)
 
-    def apply(self, store: str, face_ids: Sequence[str], rows: Vectors, drops: Iterable[str], version: int) -> None:
+    def apply(self, store: str, faces: Usable, version: int) -> None:
         """Put and drop rows of a served store, which is at `version` then. Raises ValueError like `Gallery.put`."""
         served = self._stores[store]
-        served.gallery.put(face_ids, rows)
-        served.gallery.drop(drops)
+        served.gallery.put(faces.face_ids, faces.rows, faces.known)
+        served.gallery.drop(faces.drops)
         served.version = version
 
     def search(self, query: Query, space: str, give_up_at: float = inf) -> QueryReply:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import cluster, demo, enrol, evaluate, placement, search, stores
+from deploy.cli import camera, cluster, demo, enrol, evaluate, footfall, member, placement, search, stores, watch
 from deploy.cli.options import FriendlyGroup
 from deploy.cli.output import say
 
@@ -66,5 +66,9 @@ app.command(rich_help_panel=CLUSTER)(placement.drain)
 app.command(rich_help_panel=PHOTOS)(enrol.enrol)
 app.command(rich_help_panel=PHOTOS)(search.search)
 app.command(rich_help_panel=PHOTOS)(search.verify)
+app.command(rich_help_panel=PHOTOS)(camera.camera)
+app.add_typer(member.member, name="member", rich_help_panel=PHOTOS)
 app.command(rich_help_panel=MEASURE)(demo.demo)
 app.command(rich_help_panel=MEASURE)(evaluate.evaluate)
+app.command(rich_help_panel=MEASURE)(watch.watch)
+app.command(rich_help_panel=MEASURE)(footfall.footfall)

@@ -14,11 +14,13 @@ from typing import Annotated
 import typer
 
 from deploy.cli.checked import COLUMNS, Checked, word
+from deploy.cli.morning import morning
 from deploy.cli.output import list_skipped, out, say, table
 from deploy.client.enrolment import Options, as_upload, enrol_people
 from deploy.client.evaluation import Probe, searched
 from deploy.client.http import Client, ClientError
 from deploy.demo.cast import Cast, from_folder, homes, invented
+from deploy.demo.morning import ZONE
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
 
@@ -74,7 +76,8 @@ def _cast(faces: Path | None) -> Cast:
 
 
 def play(cluster: LocalCluster, client: Client, cast: Cast, shards: int) -> list[bool]:
-    """Enrol, search at home and elsewhere, show strangers, take a shard away. Returns which answers were right."""
+    """Enrol, search at home and elsewhere, show strangers, take a shard away, count a morning. Returns which
+    answers were right."""
     places = [f"s{at % shards + 1}" for at in range(len(STORES))]
     enrol_cast(client, cast, places)
     checked = search_all(client, cast)
@@ -83,7 +86,7 @@ def play(cluster: LocalCluster, client: Client, cast: Cast, shards: int) -> list
     answers = [check.right for check in checked]
     answers.append(call_recognize(cluster, client, cast))
     answers += [check.right for check in lose_a_shard(cluster, client, cast, f"{places[1]}/a")]
-    return answers
+    return answers + morning(cluster, cast, STORES)
 
 
 def call_recognize(cluster: LocalCluster, client: Client, cast: Cast) -> bool:
@@ -100,7 +103,7 @@ def enrol_cast(client: Client, cast: Cast, places: Sequence[str]) -> None:
     """Three stores, one on each shard in turn, and the people split over them."""
     began, photos = time.monotonic(), 0
     for (store, people), shard in zip(homes(cast, STORES).items(), places, strict=True):
-        client.put_store(store, shard=shard)
+        client.put_store(store, shard=shard, timezone=ZONE)
         with out().status(f"Enrolling at {store} …"):
             for outcome in enrol_people(client, store, people, Options()):
                 photos += outcome.enrolled

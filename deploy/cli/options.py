@@ -22,6 +22,8 @@ from deploy.local.data_folder import DataInUse
 NEXT_STEP = {
     "UNAUTHORIZED": "Give a key with --key, or in the environment variable FACEGRID_KEY.",
     "UNKNOWN_STORE": "`facegrid stores` lists the stores; `facegrid stores add NAME` creates one.",
+    "UNKNOWN_FACE": "GET /v1/stores/STORE/faces lists the faces of a store.",
+    "UNKNOWN_MEMBER": "`facegrid member list` lists the members; `facegrid member put` creates one.",
     "UNKNOWN_SHARD": "`facegrid shards` lists the shards.",
     "STORE_NOT_EMPTY": "To erase its faces too: `facegrid stores remove NAME --force`.",
     "NO_LIVE_SHARD": "`facegrid shards` shows what is alive; `facegrid up` starts a whole cluster.",
@@ -94,12 +96,17 @@ def next_step(error: Exception) -> str:
 
 def connect(url: str, key: str) -> Client:
     """A client of the gateway; nothing is sent yet. A URL or key that cannot be one is a usage error."""
+    return Client(*address(url, key))
+
+
+def address(url: str, key: str) -> tuple[str, str]:
+    """URL and key as a client takes them; a usage error if they cannot be ones."""
     if not url.startswith(("http://", "https://")) or not _host(url):
         raise typer.BadParameter(f"{url!r} is not a URL such as {DEFAULT_URL}.", param_hint="--url")
     key = key.strip()
     if not (key.isascii() and key.isprintable()):
         raise typer.BadParameter("A key has only printable ASCII characters.", param_hint="--key")
-    return Client(url, key)
+    return url, key
 
 
 def _host(url: str) -> str:

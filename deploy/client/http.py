@@ -189,12 +189,12 @@ class Client:
                 return response
             pause_s = _pause_s(response, attempt)
             if last or pause_s is None:
-                raise _problem(response)
+                raise problem_of(response)
             self._sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
 
-def _problem(response: httpx.Response) -> Problem:
+def problem_of(response: httpx.Response) -> Problem:
     try:
         body = response.json()
     except ValueError:
@@ -204,7 +204,7 @@ def _problem(response: httpx.Response) -> Problem:
 
 def _pause_s(response: httpx.Response, attempt: int) -> float | None:
     """Seconds until another try is worth it; None if it is not: no 503, perhaps done already, or not before long."""
-    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not _problem(response).unchanged:
+    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not problem_of(response).unchanged:
         return None
     asked = response.headers.get("Retry-After", "")
     if not asked.isdigit():

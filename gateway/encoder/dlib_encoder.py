@@ -22,7 +22,7 @@ import importlib.util
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,7 @@ from common.errors import EncoderMissing
 from common.types import DLIB_SPACE, SPACE_DIMENSION, Vectors
 from common.vectors import unit_rows
 from gateway.encoder.decode import Pixels
+from gateway.encoder.quality import CHIP_SIDE, measure
 from gateway.encoder.types import Box, EncodedFace
 
 SCANNED_PIXELS = 8_400_000
@@ -42,6 +43,12 @@ THUMBNAIL_SIDE = 112
 THUMBNAIL_QUALITY = 90
 MODELS_PACKAGE = "face_recognition_models"
 INSTALL = "Install dlib-bin (or dlib) and face_recognition_models, as the project's requirements do."
+
+
+class Detected(NamedTuple):
+    area: Any
+    """dlib rectangle, inclusive corners"""
+    score: float
 
 
 def detection_scale(width: int, height: int) -> float:
@@ -74,30 +81,43 @@ class DlibEncoder:
 
     def encode(self, pixels: Pixels, *, max_faces: int, thumbnails: bool) -> tuple[EncodedFace, ...]:
         """The faces in a photo, largest first, at most `max_faces`; embeddings of unit length in `dlib-resnet-v1`."""
-        rectangles = sorted(self._detect(pixels), key=lambda r: (-r.area(), r.top(), r.left()))[:max_faces]
-        if not rectangles:
+        found = sorted(self._detect(pixels), key=lambda d: (-d.area.area(), d.area.top(), d.area.left()))[:max_faces]
+        if not found:
             return ()
-        shapes = self._dlib.full_object_detections([self._landmarks(pixels, r) for r in rectangles])
+        shapes = self._dlib.full_object_detections([self._landmarks(pixels, d.area) for d in found])
         embeddings = self._embed(pixels, shapes)
-        return tuple(
-            EncodedFace(
-                box=visible_box(r.left(), r.top(), r.right(), r.bottom(), pixels),
-                embedding=embedding,
-                thumbnail=self._thumbnail(pixels, shape) if thumbnails else None,
-            )
-            for r, shape, embedding in zip(rectangles, shapes, embeddings, strict=True)
+        faces = zip(found, shapes, embeddings, strict=True)
+        return tuple(self._face(pixels, detected, shape, row, thumbnails) for detected, shape, row in faces)
+
+    def _face(
+        self, pixels: Pixels, detected: Detected, shape: Any, embedding: Vectors, with_thumbnail: bool
+    ) -> EncodedFace:
+        area = detected.area
+        box = visible_box(area.left(), area.top(), area.right(), area.bottom(), pixels)
+        points = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+        chip = self._dlib.get_face_chip(pixels, shape, size=CHIP_SIDE)
+        return EncodedFace(
+            box=box,
+            quality=measure(box, points, chip, detected.score),
+            embedding=embedding,
+            thumbnail=self._thumbnail(pixels, shape) if with_thumbnail else None,
         )
 
-    def _detect(self, pixels: Pixels) -> list[Any]:
-        """dlib rectangles in coordinates of the photo. They may reach beyond its edge; landmarks are best so."""
+    def _detect(self, pixels: Pixels) -> list[Detected]:
+        """Faces in coordinates of the photo. Areas may reach beyond its edge; landmarks are best so.
+
+        `run` finds what calling the detector finds, in the same order, and says the scores too.
+        """
         height, width = pixels.shape[:2]
         scale = detection_scale(width, height)
         if scale == UPSAMPLE:
-            return list(self._detector(pixels, 1))
+            areas, scores, _ = self._detector.run(pixels, 1, 0.0)
+            return [Detected(*found) for found in zip(areas, scores, strict=True)]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         gap = 2.0 if scale < 1 else None
         copy = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=gap)
-        return [self._scaled(found, 1 / scale) for found in self._detector(np.asarray(copy), 0)]
+        areas, scores, _ = self._detector.run(np.asarray(copy), 0, 0.0)
+        return [Detected(self._scaled(area, 1 / scale), score) for area, score in zip(areas, scores, strict=True)]
 
     def _scaled(self, rectangle: Any, factor: float) -> Any:
         corners = (rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel
 
 from common.errors import FacegridError
 from common.http import OPEN_PATHS, PROBLEM
 from common.limits import NAME_RULE
+from common.types import Wait
 from gateway.body import JSON, MULTIPART, RAW
 from gateway.schemas.base import ProblemAnswer
 from gateway.schemas.requests import NAME_SCHEMA
 
 StoreName = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
+MemberId = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
+WaitFor = Annotated[Wait, Query(description="visible: until the next search sees it; committed: until it is on disk.")]
 FaceId = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
 
 SECURITY_SCHEMES = {
@@ -61,6 +64,8 @@ def complete(page: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
     schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
+    for sent in page.get("webhooks", {}).values():
+        sent["post"]["responses"].pop("422", None)  # FastAPI lists it for whatever has a body; we are who sends it
     for path in page["paths"].values():
         for operation in path.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -14,9 +14,11 @@ from common.types import SPACE_DIMENSION, Kind, Wait
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
 from gateway.enrol import Enrolment, unknown_face
 from gateway.photos import one_face_each, stack
+from gateway.revise import relabelled
 from gateway.routes.docs import (
     FaceId,
     StoreName,
+    WaitFor,
     jpeg,
     json_body,
     multipart,
@@ -25,12 +27,11 @@ from gateway.routes.docs import (
     request_body,
     succeeds,
 )
-from gateway.schemas.faces import EnrolAnswer, EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer
-from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions
+from gateway.schemas.faces import EnrolAnswer, EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer, RevisedAnswer
+from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions, RevisionBody
 from gateway.services import Found, Limit, Services
 
 router = APIRouter(prefix="/v1/stores/{store}/faces", tags=["faces"])
-WaitFor = Annotated[Wait, Query(description="visible: until the next search sees it; committed: until it is on disk.")]
 
 FORM_FIELDS: dict[str, Any] = {
     "face_id": {"type": "string", "description": "left out: one is made up"} | NAME_SCHEMA,
@@ -157,13 +158,34 @@ async def get_thumbnail(store: StoreName, face_id: FaceId, found: Found) -> Resp
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
+@router.patch(
+    "/{face_id}",
+    summary="Change a face's kind or labels",
+    responses=problems(400, 401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=request_body(json_body(RevisionBody)),
+)
+async def revise(
+    store: StoreName, face_id: FaceId, request: Request, found: Found, limit: Limit, wait: WaitFor = Wait.VISIBLE
+) -> RevisedAnswer:
+    """Templates and picture stay. A face bound to a member is a visitor's again once it is unbound, not before."""
+    home = await found.view.store(store)
+    content_type(request, [JSON])
+    body = await read_json(request, RevisionBody)
+    labels = None if body.labels is None else check_labels(body.labels)
+    done = await found.reviser.revise(home, check_name("face_id", face_id), relabelled(body.kind, labels), limit)
+    visible = await found.reviser.is_visible(home, done, wait, limit)
+    return RevisedAnswer.revised(store, face_id, done, visible=visible)
+
+
 @router.delete("/{face_id}", summary="Erase a face", responses=problems(401, 404, 422, 503, 504))
 async def erase(
     store: StoreName, face_id: FaceId, found: Found, limit: Limit, wait: WaitFor = Wait.VISIBLE
 ) -> EraseAnswer:
     """Answers with a receipt: the face is erased in Redis; `confirmed` replicas have dropped it from their memory."""
     home = await found.view.store(store)
-    version = await found.enroller.erase(home, check_name("face_id", face_id), limit)
+    known = await found.rekeying.known(store, [check_name("face_id", face_id)])
+    version = await found.enroller.erase(home, face_id, limit)
+    await found.rekeying.at_once(store, known, limit)
     receipt = await found.erasures.receipt(home, version, wait, limit)
     answer = ErasureAnswer.of(receipt)
     return EraseAnswer(**answer.model_dump(), face_id=face_id, deleted=True, visible=receipt.visible)

@@ -20,4 +20,6 @@ TEXT[200]["content"]["text/plain"]["example"] = METRICS
 
 @router.get("/metrics", summary="Metrics", response_class=Response, responses=TEXT | problems(401))
 async def metrics(found: Found) -> Response:
-    return Response(exposition(found.view, found.leader), headers={"Content-Type": CONTENT_TYPE})
+    return Response(
+        exposition(found.view, found.leader, found.resolver.waiting), headers={"Content-Type": CONTENT_TYPE}
+    )

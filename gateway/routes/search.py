@@ -14,7 +14,7 @@ from common.errors import Inconclusive, PartialCoverage, StoreRequired
 from common.limits import check_name
 from common.types import SPACE_DIMENSION, Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.encoder import Box
+from gateway.encoder import EncodedFace
 from gateway.identify import Asked, Identified
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
@@ -28,7 +28,8 @@ router = APIRouter(tags=["search"])
 @dataclass(frozen=True, slots=True)
 class Probes:
     embeddings: Vectors
-    boxes: list[Box | None]
+    faces: Sequence[EncodedFace | None]
+    """where each came from; None: sent as an embedding"""
 
 
 @router.post(
@@ -52,12 +53,16 @@ async def search(
     answer = await found.identifier.identify(home, probes.embeddings, asked, limit)
     if not options.allow_partial:
         _require_full(answer.results)
+    cards = await found.members.cards(result.member_id for result in answer.results if result.member_id is not None)
     return SearchAnswer(
         store=store,
         scope=options.scope,
         truth=found.view.truth_state,
         view_age_s=round(found.view.age_s, 3),
-        results=[ResultAnswer.of(result, home, box) for result, box in zip(answer.results, probes.boxes, strict=True)],
+        results=[
+            ResultAnswer.of(result, home, face, cards)
+            for result, face in zip(answer.results, probes.faces, strict=True)
+        ],
         timing=TimingAnswer(
             encode_ms=_ms(encoded - started),
             home_ms=round(answer.timing.home_ms, 3),
@@ -84,7 +89,7 @@ async def _probes(request: Request, found: Services, home: StoreConfig) -> Probe
             (photo,) = (await read_upload(request, frozenset(), photos=(1, 1))).photos
             encoded = await encode(found.encoder, photo)
             require_face(photo, encoded)
-            return Probes(stack(encoded.faces), [face.box for face in encoded.faces])
+            return Probes(stack(encoded.faces), encoded.faces)
         case "application/json":
             rows = as_rows((await read_json(request, SearchBody)).embeddings, dimension)
         case _:

@@ -34,7 +34,10 @@ async def put_store(store: StoreName, request: Request, response: Response, foun
         group=body.group,
         timezone=body.timezone,
         threshold=body.threshold,
-        clear_threshold=body.threshold is None and "threshold" in body.model_fields_set,
+        reentry_window_s=body.reentry_window_s,
+        retention_days=body.retention_days,
+        member_retention_days=body.member_retention_days,
+        clear=frozenset(name for name in body.model_fields_set if getattr(body, name) is None),
     )
     config, new = await found.catalogue.put(store, change)
     response.status_code = 201 if new else 200

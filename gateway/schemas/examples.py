@@ -18,6 +18,9 @@ STORE = {
     "timezone": "Europe/Vienna",
     "space": DLIB_SPACE,
     "threshold": 0.95,
+    "reentry_window_s": 1800,
+    "retention_days": 30,
+    "member_retention_days": 730,
     "faces": 3,
     "created": "2026-11-20T08:00:00Z",
     "move": {"source": "s1", "target": "s2", "state": "loading"},
@@ -25,23 +28,49 @@ STORE = {
 FACE = {
     "face_id": "ada",
     "kind": "member",
+    "member_id": "c-1042",
     "labels": {"door": "north"},
     "templates": 3,
     "created": "2026-11-20T08:00:00Z",
     "updated": "2026-11-20T09:30:00Z",
     "thumbnail": False,
 }
-CANDIDATE = {"store": "vienna-1", "face_id": "ada", "score": 0.9731, "distance": 0.2319}
+MEMBER_CARD: dict[str, JsonValue] = {
+    "member_id": "c-1042",
+    "display_name": "Ada Lovelace",
+    "tier": "gold",
+    "external_id": "crm-77810",
+    "attributes": {"language": "en"},
+}
+CANDIDATE = {
+    "store": "vienna-1",
+    "face_id": "ada",
+    "score": 0.9731,
+    "distance": 0.2319,
+    "kind": "member",
+    "member_id": "c-1042",
+}
 COVERAGE = {
     "stores": {"total": 3, "searched": 3, "missing": []},
     "rows": 1200,
     "rows_missing": 0,
     "shards": {"total": 3, "ok": 3, "failed": []},
 }
+QUALITY = {
+    "face_size": 108.0,
+    "eye_distance": 41.5,
+    "sharpness": 30.26,
+    "brightness": 119.7,
+    "yaw": -8.4,
+    "roll": 1.6,
+    "confidence": 1.57,
+}
 RESULT = {
     "box": {"left": 70, "top": 71, "width": 108, "height": 108},
+    "quality": QUALITY,
     "verdict": "match",
     "candidates": [CANDIDATE],
+    "member": MEMBER_CARD,
     "threshold": 0.9412,
     "coverage": COVERAGE,
     "route": {"mode": "fan_out", "shard": "s1", "versions": {"vienna-1": 12, "graz-1": 4, "linz-1": 9}},
@@ -73,6 +102,21 @@ REBALANCE = {
         {"shard": "s1", "rows_before": 1000, "rows_after": 600},
         {"shard": "s2", "rows_before": 200, "rows_after": 600},
     ],
+}
+SIGHTED = {
+    "outcome": "counted",
+    "verdict": "match",
+    "new": False,
+    "store": "graz-1",
+    "face_id": "ada",
+    "kind": "member",
+    "member_id": "c-1042",
+    "score": 0.9713,
+    "threshold": 0.9412,
+    "visit": {"start": "2026-11-20T07:58:00Z", "started": False},
+    "reasons": [],
+    "box": {"left": 70, "top": 71, "width": 108, "height": 108},
+    "photo": 0,
 }
 METRICS = """# HELP facegrid_leader 1 if this gateway leads
 # TYPE facegrid_leader gauge

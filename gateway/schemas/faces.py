@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from common.records import FaceRecord
 from common.types import Kind
 from gateway.erasures import Erasure, Receipt
+from gateway.revise import Revised
 from gateway.schemas import examples
 from gateway.schemas.base import at, with_example
 
@@ -27,6 +28,8 @@ class FaceAnswer(BaseModel):
     model_config = with_example(examples.FACE)
     face_id: str
     kind: Kind
+    member_id: str | None
+    """the member that the face is bound to"""
     labels: dict[str, str]
     templates: int
     created: datetime
@@ -38,6 +41,7 @@ class FaceAnswer(BaseModel):
         return cls(
             face_id=face_id,
             kind=record.kind,
+            member_id=record.member_id,
             labels=record.labels,
             templates=record.templates,
             created=at(record.created),
@@ -51,6 +55,20 @@ class FacesAnswer(BaseModel):
     faces: list[FaceAnswer]
     cursor: str | None
     """pass it on to get the next page; null at the end"""
+
+
+class RevisedAnswer(FaceAnswer):
+    model_config = with_example(examples.FACE | {"store": "vienna-1", "version": 13, "visible": True})
+    store: str
+    version: int
+    """of the store; from it on the face is known so"""
+    visible: bool
+    """every live replica that has loaded serves it so already"""
+
+    @classmethod
+    def revised(cls, store: str, face_id: str, done: Revised, *, visible: bool) -> RevisedAnswer:
+        face = FaceAnswer.of(face_id, done.record)
+        return cls(**face.model_dump(), store=store, version=done.version, visible=visible)
 
 
 class EnrolAnswer(FaceAnswer):

@@ -6,7 +6,19 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from common.limits import MAX_EMBEDDINGS, MAX_LABEL_VALUE, MAX_LABELS, MAX_TEMPLATES, MAX_TOP_K, NAME
+from common.limits import (
+    MAX_EMBEDDINGS,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    MAX_REENTRY_WINDOW_S,
+    MAX_RETENTION_DAYS,
+    MAX_TEMPLATES,
+    MAX_TOP_K,
+    MIN_REENTRY_WINDOW_S,
+    NAME,
+    REENTRY_WINDOW_S,
+    RETENTION_DAYS,
+)
 from common.types import Kind, Scope, Wait
 from gateway.schemas.examples import EMBEDDING
 
@@ -47,6 +59,21 @@ class StoreBody(Body):
         description="Fixed score threshold for this store's own gallery; a fan-out needs at least that too. "
         "Null: by gallery size.",
     )
+    reentry_window_s: int | None = Field(
+        None,
+        ge=MIN_REENTRY_WINDOW_S,
+        le=MAX_REENTRY_WINDOW_S,
+        description=f"Somebody unseen for longer comes for another visit; a new store's: {REENTRY_WINDOW_S}.",
+    )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_RETENTION_DAYS,
+        description=f"A visitor unseen for longer is erased; a new store's: {RETENTION_DAYS}.",
+    )
+    member_retention_days: int | None = Field(
+        None, ge=1, le=MAX_RETENTION_DAYS, description="The same for members; null: they are kept."
+    )
 
 
 class EnrolBody(Body):
@@ -60,6 +87,17 @@ class EnrolBody(Body):
     face_id: Name | None = None
     kind: Annotated[Kind, Field(strict=False)] | None = None
     labels: Annotated[dict[str, str], Field(json_schema_extra=LABELS_SCHEMA)] | None = None
+
+
+class RevisionBody(Body):
+    """What is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "staff"}, {"labels": {"door": "north"}}]})
+
+    kind: Annotated[Kind, Field(strict=False)] | None = None
+    labels: Annotated[dict[str, str], Field(json_schema_extra=LABELS_SCHEMA)] | None = Field(
+        None, description="Instead of all labels there are."
+    )
 
 
 class SearchBody(Body):

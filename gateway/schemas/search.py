@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel
 
 from common.cluster_map import StoreConfig
-from common.types import Candidate, Scope, Verdict
+from common.members import MemberCard
+from common.types import Candidate, Kind, Scope, Verdict
 from common.vectors import distance
 from gateway.coverage import Coverage
-from gateway.encoder import Box
+from gateway.encoder import Box, EncodedFace, Quality
 from gateway.identify import Identified
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
+from gateway.schemas.members import CardAnswer
 
 
 class CandidateAnswer(BaseModel):
@@ -22,6 +26,9 @@ class CandidateAnswer(BaseModel):
     face_id: str
     score: float
     distance: float
+    kind: Kind
+    member_id: str | None
+    """the member that the face is bound to"""
 
     @classmethod
     def of(cls, candidate: Candidate) -> CandidateAnswer:
@@ -30,6 +37,8 @@ class CandidateAnswer(BaseModel):
             face_id=candidate.face_id,
             score=candidate.score,
             distance=distance(candidate.score),
+            kind=candidate.kind,
+            member_id=candidate.member_id,
         )
 
 
@@ -81,6 +90,34 @@ class BoxAnswer(BaseModel):
     width: int
     height: int
 
+    @classmethod
+    def of(cls, box: Box) -> BoxAnswer:
+        return cls(left=box.left, top=box.top, width=box.width, height=box.height)
+
+
+class QualityAnswer(BaseModel):
+    """How good a face is to recognise."""
+
+    model_config = with_example(examples.QUALITY)
+    face_size: float
+    """pixels, smaller side of the box"""
+    eye_distance: float
+    """pixels"""
+    sharpness: float
+    """sharp faces have 10 to 80, blurred ones below 1"""
+    brightness: float
+    """mean luma, 0 to 255"""
+    yaw: float
+    """degrees, 0: to the camera; a rough estimate"""
+    roll: float
+    """degrees, 0: upright"""
+    confidence: float
+    """the detector's score, above 0; clear faces have 1 to 3"""
+
+    @classmethod
+    def of(cls, quality: Quality) -> QualityAnswer:
+        return cls.model_validate({name: round(value, 2) for name, value in asdict(quality).items()})
+
 
 class RouteAnswer(BaseModel):
     mode: Literal["home", "fan_out"]
@@ -94,18 +131,27 @@ class ResultAnswer(BaseModel):
     model_config = with_example(examples.RESULT)
     box: BoxAnswer | None
     """where the face is in the photo; null for an embedding"""
+    quality: QualityAnswer | None
+    """null for an embedding"""
     verdict: Verdict
     candidates: list[CandidateAnswer]
+    member: CardAnswer | None
+    """whose face matched best, a few seconds old at most; null: nobody's, or not known right now"""
     threshold: float
     coverage: CoverageAnswer
     route: RouteAnswer
 
     @classmethod
-    def of(cls, result: Identified, home: StoreConfig, box: Box | None) -> ResultAnswer:
+    def of(
+        cls, result: Identified, home: StoreConfig, face: EncodedFace | None, cards: Mapping[str, MemberCard]
+    ) -> ResultAnswer:
+        card = cards.get(result.member_id or "")
         return cls(
-            box=None if box is None else BoxAnswer(left=box.left, top=box.top, width=box.width, height=box.height),
+            box=None if face is None else BoxAnswer.of(face.box),
+            quality=None if face is None else QualityAnswer.of(face.quality),
             verdict=result.verdict,
             candidates=[CandidateAnswer.of(candidate) for candidate in result.candidates],
+            member=None if card is None else CardAnswer.of(card),
             threshold=result.threshold,
             coverage=CoverageAnswer.of(result.coverage),
             route=RouteAnswer(mode=result.mode, shard=home.shard, versions=result.coverage.searched),

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.cluster_map import Orders, StoreConfig
+from common.limits import REENTRY_WINDOW_S, RETENTION_DAYS
 from common.types import ReplicaState
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, at, with_example
@@ -49,6 +50,9 @@ class StoreAnswer(BaseModel):
     timezone: str
     space: str
     threshold: float | None
+    reentry_window_s: int
+    retention_days: int
+    member_retention_days: int | None
     faces: int
     """in Redis; while it is away, the rows the shard serves"""
     created: datetime
@@ -64,6 +68,9 @@ class StoreAnswer(BaseModel):
             timezone=config.timezone,
             space=config.space,
             threshold=config.threshold,
+            reentry_window_s=REENTRY_WINDOW_S if config.reentry_window_s is None else config.reentry_window_s,
+            retention_days=RETENTION_DAYS if config.retention_days is None else config.retention_days,
+            member_retention_days=config.member_retention_days,
             faces=faces,
             created=at(config.created),
             move=MoveAnswer.of(config, orders),

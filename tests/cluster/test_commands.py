@@ -108,3 +108,24 @@ def test_evaluate_never_deletes_a_store_that_was_not_made_for_it(cluster: LocalC
     assert "will not be deleted" in facegrid(cluster, "evaluate", str(photos / "people"), code=1)
     assert "eval-1" in facegrid(cluster, "stores")
     facegrid(cluster, "stores", "remove", "eval-1")
+
+
+def test_a_member_is_put_bound_shown_unbound_and_deleted(cluster: LocalCluster, photos: Path) -> None:
+    person = next(iter(sorted((photos / "people").iterdir())))
+    facegrid(cluster, "enrol", "linz", str(photos / "people"), "--first", "1")
+    assert "no member yet" in facegrid(cluster, "member", "list")
+    put = ("member", "put", "c-1", "--name", "Ada [x]", "--attribute", "language=en=us")
+    assert "is created" in facegrid(cluster, *put)
+    assert "was there" in facegrid(cluster, *put, "--tier", "gold")
+    assert f"Face {person.name} of store linz is member c-1's." in facegrid(
+        cluster, "member", "bind", "c-1", "linz", person.name
+    )
+    shown = facegrid(cluster, "member", "show", "c-1")
+    assert all(word in shown for word in ("Ada [x]", "gold", "en=us", "linz", person.name, "member"))
+    assert "gold" in facegrid(cluster, "member", "list")
+    assert "is a visitor now" in facegrid(cluster, "member", "unbind", "c-1", "linz", person.name)
+    assert "No face is bound yet" in facegrid(cluster, "member", "show", "c-1")
+    refused = facegrid(cluster, "member", "bind", "c-1", "linz", "nobody", code=1)
+    assert "UNKNOWN_FACE" in refused
+    assert "is deleted" in facegrid(cluster, "member", "delete", "c-1")
+    assert "facegrid member list" in facegrid(cluster, "member", "delete", "c-1", code=1)

@@ -46,3 +46,12 @@ async def test_once_it_has_begun_every_answer_closes_its_connection() -> None:
         assert (await http.get("/")).headers["connection"] == "close"
         assert (await http.get("/nothing")).headers["connection"] == "close"
         leaving.cancel()
+
+
+async def test_what_never_ends_by_itself_is_ended_when_it_stops_listening_and_not_before() -> None:
+    drain, ended = Drain(0), list[str]()
+    drain.at_end(lambda: ended.append("streams"))
+    await drain.run()
+    assert ended == []
+    drain.end()
+    assert ended == ["streams"]

@@ -15,7 +15,7 @@ from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import Conflict, FaceChanged, TruthUnavailable, UnknownStore, VersionConflict
 from common.feed import map_position, read_changes
-from common.ledger import ABSENT, Ledger, Put
+from common.ledger import ABSENT, Delete, Ledger, Put
 from common.records import FaceRecord, pack_vectors
 from common.truth import connect
 from common.types import DLIB_SPACE, Kind
@@ -39,7 +39,7 @@ async def test_every_changed_face_is_one_version_and_one_feed_entry(redis: Redis
     assert await ledger.version("A") == 0
     done = await ledger.commit("A", store.incarnation, puts=[put("x"), put("y")])
     assert done.version == 2
-    done = await ledger.commit("A", store.incarnation, puts=[put("z")], deletes=["x", "never-there"])
+    done = await ledger.commit("A", store.incarnation, puts=[put("z")], deletes=[Delete("x"), Delete("never-there")])
     assert (done.version, done.deleted) == (4, 1)
     changes = await read_changes(redis, await map_position(redis), {"A": 0}, block_ms=10)
     assert changes.faces == {"A": ["x", "y", "z"]}  # x twice, named once
@@ -80,7 +80,7 @@ async def test_a_put_that_replaces_what_was_read_fails_if_it_changed(redis: Redi
 async def test_an_erased_face_leaves_no_biometric_data_behind(redis: Redis, store: StoreConfig) -> None:
     ledger = Ledger(redis)
     await ledger.commit("A", store.incarnation, puts=[Put("x", put("x").record, b"t" * 512, thumbnail=b"jpeg")])
-    await ledger.commit("A", store.incarnation, deletes=["x"])
+    await ledger.commit("A", store.incarnation, deletes=[Delete("x")])
     for key in (keys.faces("A"), keys.templates("A"), keys.thumbnails("A")):
         assert await redis.hlen(key) == 0
 

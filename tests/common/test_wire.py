@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import MalformedBody, ShardGarbage
-from common.types import DLIB_SPACE, Candidate, StoreView
+from common.types import DLIB_SPACE, Candidate, Kind, KnownAs, StoreView
 from common.wire import Query, QueryReply, SearchCall, pack_call, pack_reply, unpack_await, unpack_call, unpack_reply
 
 PROBES = np.eye(2, 128, dtype=np.float32)
 CALL = SearchCall(DLIB_SPACE, (Query({"A": "i", "B": "j"}, PROBES, top_k=2),), remaining_ms=500)
-HITS = (Candidate("A", "x", 0.5), Candidate("B", "y", 0.25))
+HITS = (Candidate("A", "x", 0.5, Kind.MEMBER, "c-1"), Candidate("B", "y", 0.25))
 REPLY = QueryReply({"A": StoreView(3, 10), "B": StoreView(0, 1)}, (HITS, ()))
 
 
@@ -28,6 +28,15 @@ def test_a_call_survives_the_wire() -> None:
 
 def test_a_reply_survives_the_wire() -> None:
     assert unpack_reply(pack_reply([REPLY]), CALL) == (REPLY,)
+
+
+@pytest.mark.parametrize(
+    "known_as",
+    [(Kind.VISITOR, None), (Kind.MEMBER, None), (Kind.MEMBER, "c-1"), (Kind.STAFF, None), (Kind.STAFF, "c-1")],
+)
+def test_who_a_candidate_is_survives_the_wire(known_as: KnownAs) -> None:
+    reply = QueryReply({"A": StoreView(3, 10)}, ((Candidate("A", "x", 0.5, *known_as),), ()))
+    assert unpack_reply(pack_reply([reply]), CALL) == (reply,)
 
 
 def call_with(**changes: Any) -> bytes:
@@ -69,7 +78,20 @@ def reply_with(**changes: Any) -> bytes:
 
 def hits(scores: list[float], stores: list[Any], faces: list[Any]) -> list[dict[str, Any]]:
     packed = np.array(scores, dtype="<f4").tobytes()
-    return [{"stores": stores, "faces": faces, "scores": packed}, {"stores": [], "faces": [], "scores": b""}]
+    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores)}
+    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": []}
+    return [{"stores": stores, "faces": faces, "scores": packed} | known, none]
+
+
+def known_as(kinds: Any, members: Any) -> list[dict[str, Any]]:
+    """One candidate whose lists are right but for who it is."""
+    first, none = hits([0.5], ["A"], ["x"])
+    return [first | {"kinds": kinds, "members": members}, none]
+
+
+def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:
+    (reply,) = unpack_reply(reply_with(hits=known_as(b"m", ["c-1"])), CALL)
+    assert reply.candidates == ((Candidate("A", "x", 0.5, Kind.MEMBER, "c-1"),), ())
 
 
 @pytest.mark.parametrize(
@@ -89,6 +111,16 @@ def hits(scores: list[float], stores: list[Any], faces: list[Any]) -> list[dict[
         reply_with(hits=hits([1.5], ["A"], ["x"])),
         reply_with(hits=hits([0.5], ["A"], [7])),
         reply_with(hits=hits([0.5], ["C"], ["x"])),
+        reply_with(hits=known_as(b"", [None])),
+        reply_with(hits=known_as(b"vv", [None])),
+        reply_with(hits=known_as(b"x", [None])),
+        reply_with(hits=known_as("v", [None])),
+        reply_with(hits=known_as(None, [None])),
+        reply_with(hits=known_as(b"m", [])),
+        reply_with(hits=known_as(b"m", [7])),
+        reply_with(hits=known_as(b"m", ["a/b"])),
+        reply_with(hits=known_as(b"m", [""])),
+        reply_with(hits=known_as(b"v", ["c-1"])),  # a visitor is nobody's member
     ],
 )
 def test_a_reply_of_wrong_lengths_types_or_stores_is_garbage(raw: bytes) -> None:

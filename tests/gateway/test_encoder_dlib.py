@@ -52,6 +52,22 @@ def test_embeddings_are_unit_float32_of_128_numbers(encoder: DlibEncoder) -> Non
     assert face.thumbnail is None
 
 
+@pytest.mark.parametrize("size", [(300, 300), (5000, 3000)])
+def test_the_confidence_is_the_detectors_own_score_largest_face_first(
+    encoder: DlibEncoder, size: tuple[int, int]
+) -> None:
+    scene = Image.new("RGB", size, "gray")
+    scene.paste(portrait())
+    if size != (300, 300):
+        scene.paste(portrait().resize((900, 900), Image.Resampling.BICUBIC), (2000, 500))
+    confidences = [face.quality.confidence for face in faces_in(encoder, scene)]
+    scale = detection_scale(*size)
+    seen = scene.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    areas, scores, _ = encoder._detector.run(pixels_of(seen if scale < 2 else scene), 1 if scale == 2 else 0, 0.0)
+    assert confidences == [score for _, score in sorted(zip(areas, scores, strict=True), key=lambda f: -f[0].area())]
+    assert len(confidences) >= 1
+
+
 def test_several_faces_come_largest_first_and_each_as_if_it_were_alone(
     encoder: DlibEncoder, reference: Reference
 ) -> None:

@@ -13,6 +13,7 @@ from gateway.app import create_app
 
 ENDPOINTS = {
     ("get", "/healthz"),
+    ("post", "/v1/stores/{store}/sightings"),
     ("get", "/readyz"),
     ("put", "/v1/stores/{store}"),
     ("get", "/v1/stores"),
@@ -29,10 +30,29 @@ ENDPOINTS = {
     ("get", "/v1/stores/{store}/faces/{face_id}"),
     ("get", "/v1/stores/{store}/faces/{face_id}/thumbnail"),
     ("delete", "/v1/stores/{store}/faces/{face_id}"),
+    ("patch", "/v1/stores/{store}/faces/{face_id}"),
+    ("put", "/v1/members/{member_id}"),
+    ("get", "/v1/members"),
+    ("get", "/v1/members/{member_id}"),
+    ("delete", "/v1/members/{member_id}"),
+    ("get", "/v1/members/{member_id}/faces"),
+    ("put", "/v1/members/{member_id}/faces/{store}/{face_id}"),
+    ("delete", "/v1/members/{member_id}/faces/{store}/{face_id}"),
+    ("post", "/v1/faces/merge"),
+    ("get", "/v1/stores/{store}/faces/{face_id}/templates"),
+    ("post", "/v1/stores/{store}/faces/{face_id}/split"),
     ("get", "/v1/erasures/{erasure_id}"),
     ("post", "/v1/stores/{store}/search"),
     ("post", "/v1/verify"),
+    ("get", "/v1/stores/{store}/events"),
+    ("post", "/v1/stores/{store}/events/{event_id}/feedback"),
+    ("get", "/v1/stores/{store}/feedback"),
+    ("get", "/v1/stores/{store}/present"),
+    ("get", "/v1/webhooks/dead-letters"),
+    ("post", "/v1/webhooks/dead-letters/{letter_id}/retry"),
+    ("delete", "/v1/webhooks/dead-letters/{letter_id}"),
     ("post", "/recognize"),
+    ("get", "/v1/footfall"),
 }
 
 

@@ -67,6 +67,11 @@ async def test_a_photo_enrolled_is_found_at_home_and_from_another_store_with_its
         box = result["box"]
         assert 0 < box["left"] < box["left"] + box["width"] < 300
         assert box["width"] > 60
+        quality = result["quality"]
+        assert quality["face_size"] == min(box["width"], box["height"])
+        assert quality["sharpness"] > 10
+        assert 0 < quality["brightness"] < 255
+        assert quality["confidence"] > 0.5
 
 
 async def test_every_face_in_a_photo_gets_its_own_answer(chain: Cluster) -> None:

@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 from common import wire
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import TruthUnavailable
-from common.ledger import Ledger, Put
+from common.ledger import Delete, Ledger, Put
 from common.records import FaceRecord, pack_vectors
 from common.settings import ShardSettings
 from common.truth import connect
-from common.types import DLIB_SPACE, Candidate, Kind, Vectors
+from common.types import DLIB_SPACE, VISITOR, Candidate, KnownAs, Vectors
 from shard.app import create_app
 from shard.replica import Replica
 
@@ -59,15 +59,27 @@ class Writer:
     async def open(self, store: str, shard: str = "s1", space: str = DLIB_SPACE) -> StoreConfig:
         return await ClusterMap(self.redis).create(StoreConfig(store, shard=shard, space=space))
 
-    async def put(self, config: StoreConfig, faces: Mapping[str, Vectors], space: str = DLIB_SPACE) -> int:
+    async def put(
+        self,
+        config: StoreConfig,
+        faces: Mapping[str, Vectors],
+        space: str = DLIB_SPACE,
+        known_as: KnownAs = VISITOR,
+    ) -> int:
+        kind, member_id = known_as
+        records = [FaceRecord(row, space, kind, 1.0, 1.0, 1, member_id=member_id) for row in faces.values()]
         puts = [
-            Put(face_id, FaceRecord(row, space, Kind.VISITOR, 1.0, 1.0, 1).pack(), pack_vectors(row))
-            for face_id, row in faces.items()
+            Put(face_id, record.pack(), pack_vectors(record.row))
+            for face_id, record in zip(faces, records, strict=True)
         ]
         return (await self._ledger.commit(config.store, config.incarnation, puts=puts)).version
 
     async def delete(self, config: StoreConfig, face_ids: Iterable[str]) -> int:
-        return (await self._ledger.commit(config.store, config.incarnation, deletes=list(face_ids))).version
+        return (
+            await self._ledger.commit(
+                config.store, config.incarnation, deletes=[Delete(face_id) for face_id in face_ids]
+            )
+        ).version
 
     @property
     def _ledger(self) -> Ledger:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from common.cluster_map import ClusterMap
 from common.ledger import Ledger, Put
-from common.types import StoreView, Vectors
+from common.types import VISITOR, Kind, KnownAs, StoreView, Vectors
 from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, truth_of, unit
 
 ROWS = unit(50)
@@ -58,6 +58,30 @@ async def test_puts_deletes_and_returns_are_followed(redis: Redis, redis_url: st
         assert same(one.faces("A"), {face: row for face, row in named(0, 5).items() if face not in ("f1", "f3")})
         assert await one.reach("A", await writer.put(config, {"f1": ROWS[40], "f0": ROWS[41]})) == 9
         assert same(one.faces("A"), {"f0": ROWS[41], "f1": ROWS[40], "f2": ROWS[2], "f4": ROWS[4]})
+
+
+async def test_who_a_face_is_is_loaded_and_followed(redis: Redis, redis_url: str) -> None:
+    writer = Writer(redis)
+    config = await writer.open("A")
+    rows = {"x": ROWS[0], "y": ROWS[1]}
+    await writer.put(config, {"y": ROWS[1]})
+    await writer.put(config, {"x": ROWS[0]}, known_as=(Kind.MEMBER, "c-1"))
+
+    async def found(one: Running) -> dict[str, KnownAs]:
+        (hits,) = (await one.search(["A"], ROWS[:1])).candidates
+        return {hit.face_id: (hit.kind, hit.member_id) for hit in hits}
+
+    async with ready(settings_for(redis_url)) as one:
+        assert await found(one) == {"x": (Kind.MEMBER, "c-1"), "y": VISITOR}
+        digest = one.replica.index["A"].gallery.digest()
+        version = await writer.put(config, {"x": ROWS[0]}, known_as=(Kind.MEMBER, "c-2"))
+        assert await one.reach("A", version) == version
+        assert await found(one) == {"x": (Kind.MEMBER, "c-2"), "y": VISITOR}
+        assert one.replica.index["A"].gallery.digest() != digest
+        await one.reach("A", await writer.put(config, rows, known_as=(Kind.STAFF, None)))
+        assert await found(one) == dict.fromkeys(rows, (Kind.STAFF, None))
+        await one.reach("A", await writer.put(config, rows))
+        assert await found(one) == dict.fromkeys(rows, VISITOR)
 
 
 async def test_an_idle_shard_without_stores_is_ready_and_takes_a_store_later(redis: Redis, redis_url: str) -> None:

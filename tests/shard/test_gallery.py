@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.types import Vectors
-from shard.gallery import Gallery, use_one_openmp_thread
+from common.types import VISITOR, Kind, KnownAs, Vectors
+from shard.gallery import Gallery, face_digest, use_one_openmp_thread
 from tests.shard.helpers import unit
 
 ROWS = unit(40, dimension=8)
@@ -47,6 +47,36 @@ def test_the_digest_is_that_of_the_faces_and_rows_whatever_became_of_them_before
     other.put(["b"], ROWS[[2]])
     assert one.digest() != other.digest()
     assert Gallery(8).digest() == "0" * 32
+
+
+def test_who_a_face_is_follows_its_last_put_and_goes_with_it() -> None:
+    gallery = Gallery(8)
+    gallery.put(["a", "b", "c"], ROWS[:3], {"a": (Kind.MEMBER, "c-1"), "c": (Kind.STAFF, None)})
+    gallery.drop(["b"])  # c moves into its place
+    gallery.put(["b"], ROWS[:1])
+    assert [gallery.known_as(face) for face in "abc"] == [(Kind.MEMBER, "c-1"), VISITOR, (Kind.STAFF, None)]
+    gallery.put(["a", "b"], ROWS[:2], {"b": (Kind.MEMBER, "c-2")})
+    assert [gallery.known_as(face) for face in "ab"] == [VISITOR, (Kind.MEMBER, "c-2")]
+    gallery.drop(["b", "c"])
+    gallery.put(["b"], ROWS[1:2])
+    assert gallery.known_as("b") == VISITOR
+
+
+def test_galleries_that_disagree_about_who_a_face_is_have_different_digests() -> None:
+    known: list[KnownAs] = [
+        VISITOR,
+        (Kind.MEMBER, None),
+        (Kind.MEMBER, "c-1"),
+        (Kind.MEMBER, "c-2"),
+        (Kind.STAFF, None),
+    ]
+    gallery, digests = Gallery(8), []
+    for one in known:
+        gallery.put(["a"], ROWS[:1], {"a": one})
+        digests.append(gallery.digest())
+    assert len(set(digests)) == len(known)
+    gallery.put(["a"], ROWS[:1])
+    assert gallery.digest() == digests[0] == f"{face_digest('a', ROWS[0]):032x}"
 
 
 def test_a_dropped_row_is_wiped_from_memory() -> None:

@@ -1,0 +1,111 @@
+"""Sightings that wait: their search was incomplete, so they name nobody yet. The only code that reads or writes them.
+
+An entry holds the probe, since it has to be searched again; it is biometric data at rest in Redis like a template, and
+goes when the sighting is settled, when its store is deleted, or when a face is erased that it may be of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ormsgpack
+from redis.asyncio import Redis
+
+from common import keys
+from common.errors import PendingFull
+from common.records import pack_vectors
+from common.truth import truth
+from common.types import Vectors
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One sighting that waits."""
+
+    probe: Vectors
+    """(d,) unit length"""
+    at_ms: int
+    announced: str = ""
+    """the person that the checkout was told of, from an incomplete search"""
+    others: tuple[str, ...] = ()
+    """persons who were beside it in the same picture, so that it is none of them"""
+    id: str = ""
+    """of its entry; given when it is read"""
+
+
+class Pending:
+    def __init__(self, redis: Redis, limit: int) -> None:
+        """`limit`: sightings that may wait at one store."""
+        self._redis = redis
+        self._limit = limit
+
+    async def add(self, store: str, waiting: Waiting) -> None:
+        """Raises PendingFull, TruthUnavailable. Without the announcement: see `announce`."""
+        packed = ormsgpack.packb(
+            {
+                "probe": pack_vectors(waiting.probe),
+                "at": waiting.at_ms,
+                "announced": waiting.announced,
+                "others": list(waiting.others),
+            }
+        )
+        with truth(outcome="unknown"):
+            if await self._redis.xlen(keys.pending(store)) >= self._limit:
+                raise PendingFull(f"{self._limit} sightings of store {store} wait already.", limit=self._limit)
+            await self._redis.sadd(keys.WAITING_STORES, store)
+            await self._redis.xadd(keys.pending(store), {"s": packed})
+
+    async def announce(self, store: str, person: str, at_ms: int, window_ms: int) -> None:
+        """Tell the checkout of somebody who matched before every store could be searched; once a window."""
+        with truth(outcome="unknown"):
+            if await self._redis.set(keys.announced(store, person), b"", px=window_ms, nx=True):
+                said = {"t": "arrival", "k": person, "a": at_ms, "p": "1"}
+                await self._redis.xadd(keys.events(store), said, maxlen=10_000, approximate=True)  # type: ignore[arg-type]  # dict is invariant
+
+    async def stores(self) -> set[str]:
+        """Those where sightings may wait."""
+        with truth():
+            found: Any = await self._redis.smembers(keys.WAITING_STORES)
+        return {store.decode() for store in found}
+
+    async def forget_store(self, store: str) -> None:
+        """Nothing waits there: do not look again. One that is added at this moment names it anew, or was seen."""
+        with truth(outcome="unknown"):
+            await self._redis.srem(keys.WAITING_STORES, store)
+            if await self._redis.xlen(keys.pending(store)):
+                await self._redis.sadd(keys.WAITING_STORES, store)
+
+    async def entries(self, store: str, count: int = BATCH) -> list[Waiting]:
+        """The `count` that have waited longest."""
+        with truth():
+            found: Any = await self._redis.xrange(keys.pending(store), count=count)
+        return [_waiting(entry_id.decode(), fields[b"s"]) for entry_id, fields in found]
+
+    async def remove(self, store: str, entry_id: str) -> None:
+        with truth(outcome="unknown"):
+            await self._redis.xdel(keys.pending(store), entry_id)
+
+    async def counts(self, stores: Sequence[str]) -> dict[str, int]:
+        with truth():
+            pipe = self._redis.pipeline(transaction=False)
+            for store in stores:
+                pipe.xlen(keys.pending(store))
+            answers = await pipe.execute()
+        return dict(zip(stores, answers, strict=True))
+
+    async def times(self, store: str) -> list[int]:
+        """When each sighting that waits was made, ms."""
+        with truth():
+            found: Any = await self._redis.xrange(keys.pending(store))
+        return [_waiting(entry_id.decode(), fields[b"s"]).at_ms for entry_id, fields in found]
+
+
+def _waiting(entry_id: str, packed: bytes) -> Waiting:
+    read = ormsgpack.unpackb(packed)
+    probe = np.frombuffer(read["probe"], dtype="<f4")
+    return Waiting(probe, read["at"], read["announced"], tuple(read["others"]), entry_id)

@@ -1,0 +1,87 @@
+"""Returning visitors are recognised ever better: a visit may add its probe to the face's templates.
+
+A wrong template would spoil a face for good, so it joins only where nothing speaks against it: every store was
+searched, the face is the best by far, the probe agrees with the face's mean well beyond the threshold, and it shows
+the face differently enough to be worth a template. Once a visit, up to ADAPTED_TEMPLATES; templates that people
+enrolled are never pushed out. If somebody else writes the face meanwhile, this template is simply not added.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from common.cluster_map import StoreConfig
+from common.errors import FacegridError
+from common.ledger import Ledger, Put, StoredFace
+from common.records import pack_vectors, standing_of, unpack_vectors
+from common.types import SPACE_DIMENSION, Candidate, Scope, Vectors, Verdict
+from common.vectors import mean_row
+from gateway.deadline import Deadline
+from gateway.identify import Asked, Identified, Identifier
+
+ADAPTED_TEMPLATES = 6
+"""a face with so many gets no more by itself; the mean hardly moves any more"""
+COMFORT = 0.005
+"""how far above the threshold of the whole group the score must be (at dlib's slope: a third of the FMR, or less)"""
+LEAD = 0.015
+"""how far the next other person must be behind"""
+ALIKE = 0.985
+"""a probe that is as near as that to a template, or to the mean, adds nothing"""
+
+
+class Adapter:
+    def __init__(self, identifier: Identifier, ledger: Ledger) -> None:
+        self._identifier = identifier
+        self._ledger = ledger
+
+    async def adapt(
+        self, store: StoreConfig, home: StoreConfig, probe: Vectors, matched: Candidate, deadline: Deadline
+    ) -> bool:
+        """Add the probe (d,) to the face it matched at `store`, if it is worth it. Never raises for want of coverage:
+        whether it was added is all there is to say."""
+        if matched.score >= ALIKE:
+            return False
+        asked = Asked(top_k=3, scope=Scope.GROUP)
+        try:
+            (result,) = (await self._identifier.identify(store, probe[None], asked, deadline)).results
+            if not is_comfortable(result, matched):
+                return False
+            present = await self._ledger.face(home.store, matched.face_id)
+            if present is None or not is_useful(present, probe):
+                return False
+            await self._ledger.commit(home.store, home.incarnation, puts=[_with(present, matched.face_id, probe)])
+        except FacegridError:  # the sighting itself is counted already
+            return False
+        return True
+
+
+def is_comfortable(result: Identified, matched: Candidate) -> bool:
+    """Whether the whole group was searched and the matched face is the best by far, well above the threshold."""
+    if result.verdict is not Verdict.MATCH or not result.coverage.full:
+        return False
+    best, *others = result.candidates
+    if (best.store, best.face_id) != (matched.store, matched.face_id) or best.score < result.threshold + COMFORT:
+        return False
+    rivals = [other for other in others if best.member_id is None or other.member_id != best.member_id]
+    return not rivals or rivals[0].score <= best.score - LEAD
+
+
+def is_useful(present: StoredFace, probe: Vectors) -> bool:
+    """Whether the face has room and none of its templates shows it like this already."""
+    record = present.record
+    if record.templates >= ADAPTED_TEMPLATES:
+        return False
+    templates = unpack_vectors(present.templates, SPACE_DIMENSION[record.space])
+    return bool((templates @ probe).max() < ALIKE)
+
+
+def _with(present: StoredFace, face_id: str, probe: Vectors) -> Put:
+    record = present.record
+    templates = np.concatenate([unpack_vectors(present.templates, SPACE_DIMENSION[record.space]), probe[None]])
+    grown = replace(record, row=mean_row(templates), templates=len(templates), updated=time.time())
+    return Put(
+        face_id, grown.pack(), pack_vectors(templates), replaces=present.raw, standing=standing_of(grown), seen_ms=0
+    )

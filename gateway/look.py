@@ -1,0 +1,129 @@
+"""Who is on a picture: searches for sightings, which keep the faces of one picture apart and never take the word of a
+search that did not look everywhere it should.
+
+A match at home is final, as nobody else is asked. One found by the fan-out is final only if every store was searched:
+the one that is missing may know the person better, and counting the wrong one could not be undone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from common.cluster_map import StoreConfig
+from common.errors import NothingSearched
+from common.pending import Waiting
+from common.types import Candidate, Scope, Vectors, Verdict
+from common.visits import person_of, window_ms
+from gateway.assignment import assign
+from gateway.deadline import Deadline
+from gateway.identify import Asked, Identified, Identifier
+
+SPARE = 2
+"""candidates beyond the number of faces in the picture"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is known of a sighting before the search."""
+
+    store: StoreConfig
+    at_ms: int
+    waited: Waiting | None = None
+    """as it was kept, for one that waited until now"""
+
+    @property
+    def late(self) -> bool:
+        return 1000 * time.time() - self.at_ms > window_ms(self.store)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a search says of one face: `candidate` is who it is, None if there is nobody that it may be."""
+
+    result: Identified
+    candidate: Candidate | None
+
+    @property
+    def sure(self) -> bool:
+        """Whether nothing that was not searched could change it. A match at home is final: nobody else is asked."""
+        match self.result.verdict:
+            case Verdict.MATCH:
+                return self.result.mode == "home" or self.result.coverage.full
+            case Verdict.NO_MATCH:
+                return True
+            case Verdict.INCONCLUSIVE:
+                return False
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether nobody to be is nobody anywhere: at home, matches end the search."""
+        return self.result.verdict is Verdict.NO_MATCH or (self.result.mode == "fan_out" and self.result.coverage.full)
+
+
+@dataclass(slots=True)
+class Frame:
+    """One picture, and the persons that its faces turned out to be: nobody is in it twice."""
+
+    sighting: Sighting
+    deadline: Deadline
+    stores: Mapping[str, StoreConfig]
+    """the map as it was when the sighting came; a candidate of another store is passed over"""
+    taken: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    """faces erased while this went on; a replica may still find them"""
+
+    def face(self, candidate: Candidate) -> str:
+        return person_of(self.stores[candidate.store], candidate.face_id)
+
+    def person(self, candidate: Candidate) -> str:
+        """Two faces of one member are one person."""
+        return self.face(candidate) if candidate.member_id is None else f"member:{candidate.member_id}"
+
+    def options(self, candidates: Sequence[Candidate], threshold: float) -> dict[str, Candidate]:
+        """The persons that a face may be, each with the best of their faces; `candidates` best first."""
+        options: dict[str, Candidate] = {}
+        for candidate in candidates:
+            if candidate.score < threshold or candidate.store not in self.stores:
+                continue
+            person = self.person(candidate)
+            if person not in self.taken and self.face(candidate) not in self.gone:
+                options.setdefault(person, candidate)
+        return options
+
+    def take(self, result: Identified, options: Mapping[str, Candidate]) -> Look:
+        """The face is the best of them, and nobody else in the picture is that person."""
+        person = max(options, key=lambda one: options[one].score, default=None)
+        if person is None:
+            return Look(result, None)
+        self.taken.add(person)
+        return Look(result, options[person])
+
+
+class Looker:
+    def __init__(self, identifier: Identifier) -> None:
+        self._identifier = identifier
+
+    async def first(self, frame: Frame, probes: Vectors) -> list[Look | None]:
+        """Home, then everywhere; the faces take persons so that the sum of the scores is highest. None: no shard
+        answered."""
+        results = await self._search(frame, probes, Asked(top_k=len(probes) + SPARE))
+        options = [{} if one is None else frame.options(one.candidates, one.threshold) for one in results]
+        chosen = assign([{person: one.score for person, one in each.items()} for each in options])
+        return [
+            None if one is None else frame.take(one, {} if person is None else {person: each[person]})
+            for one, each, person in zip(results, options, chosen, strict=True)
+        ]
+
+    async def again(self, frame: Frame, probe: Vectors) -> Look | None:
+        """Everywhere, for one face (d,); those who are another in the picture, or gone, are not it."""
+        asked = Asked(top_k=len(frame.taken) + len(frame.gone) + SPARE, scope=Scope.GROUP)
+        (result,) = await self._search(frame, probe[None], asked)
+        return None if result is None else frame.take(result, frame.options(result.candidates, result.threshold))
+
+    async def _search(self, frame: Frame, probes: Vectors, asked: Asked) -> Sequence[Identified | None]:
+        try:
+            return (await self._identifier.identify(frame.sighting.store, probes, asked, frame.deadline)).results
+        except NothingSearched:
+            return [None] * len(probes)

@@ -1,0 +1,135 @@
+"""`/v1/stores/{store}/sightings`: what a camera saw, counted."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from common.cluster_map import StoreConfig
+from common.errors import InvalidRequest
+from common.intervals import DAY_MS
+from common.limits import MAX_AHEAD_S, MAX_PHOTOS, check_name
+from common.types import SPACE_DIMENSION
+from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
+from gateway.deadline import Deadline
+from gateway.look import Sighting
+from gateway.pictures import Picture, Place, of_photos, of_rows
+from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
+from gateway.schemas.requests import NAME_SCHEMA
+from gateway.schemas.search import BoxAnswer
+from gateway.schemas.sightings import AT, CAMERA, TRACK, SightedAnswer, SightingAnswer, SightingBody, SightingFields
+from gateway.services import Found, Limit, Services
+
+router = APIRouter(prefix="/v1/stores/{store}/sightings", tags=["footfall"])
+
+FORM_FIELDS: dict[str, Any] = {
+    "at": {"type": "string", "format": "date-time", "description": AT},
+    "camera": {"type": "string", "description": CAMERA} | NAME_SCHEMA,
+    "track": {"type": "string", "description": TRACK} | NAME_SCHEMA,
+}
+FORM_EXAMPLE = {"at": "2026-11-20T09:00:00+01:00", "camera": "door"}
+
+
+@router.post(
+    "",
+    summary="Count who was seen",
+    responses=problems(400, 401, 404, 413, 415, 422, 503, 504),
+    openapi_extra=request_body(
+        multipart(FORM_FIELDS, photos=MAX_PHOTOS, example=FORM_EXAMPLE), json_body(SightingBody), raw_body()
+    ),
+)
+async def post_sighting(
+    store: StoreName, request: Request, found: Found, limit: Limit, options: Annotated[SightingFields, Query()]
+) -> SightingAnswer:
+    """Photos or embeddings of one moment, or with `track` of one person. Everyone in them is identified, enrolled if
+    nobody knows them, and counted as a visit. May be repeated and come in any order: the figures stay the same."""
+    home = await found.view.store(store)
+    fields, at_ms, pictures = await _read(request, found, home, options)
+    faces = [
+        face for picture in pictures for face in await _count(found, Sighting(home, at_ms), picture, fields, limit)
+    ]
+    return SightingAnswer(
+        store=store,
+        at=datetime.fromtimestamp(at_ms / 1000, UTC),
+        camera=fields.camera,
+        track=fields.track,
+        truth=found.view.truth_state,
+        faces=faces,
+    )
+
+
+async def _read(
+    request: Request, found: Services, home: StoreConfig, options: SightingFields
+) -> tuple[SightingFields, int, list[Picture]]:
+    """The fields, the time in ms, and the faces. Times and names are checked before any photo is looked at."""
+    media_type = content_type(request, [MULTIPART, JSON, RAW])
+    if media_type != RAW and options.model_fields_set:
+        name = min(options.model_fields_set)
+        raise InvalidRequest(f"{name} goes into the body here.", field=name, limit=RAW)
+    dimension = SPACE_DIMENSION[home.space]
+    match media_type:
+        case "multipart/form-data":
+            upload = await read_upload(request, frozenset(FORM_FIELDS), photos=(1, MAX_PHOTOS))
+            fields, at_ms = _checked(_from_form(upload.fields), found)
+            track = fields.track is not None
+            return fields, at_ms, await of_photos(found, upload.photos, home.space, track=track)
+        case "application/json":
+            body = await read_json(request, SightingBody)
+            fields, at_ms = _checked(SightingFields(at=body.at, camera=body.camera, track=body.track), found)
+            rows = as_rows(body.embeddings, dimension)
+        case _:
+            fields, at_ms = _checked(options, found)
+            rows = await read_raw(request, dimension)
+    return fields, at_ms, [of_rows(rows, home.space, track=fields.track is not None)]
+
+
+def _from_form(fields: dict[str, str]) -> SightingFields:
+    try:
+        return SightingFields.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
+        ) from error
+
+
+def _checked(fields: SightingFields, found: Services) -> tuple[SightingFields, int]:
+    """The fields and the time in ms. Raises InvalidRequest."""
+    for name, value in (("camera", fields.camera), ("track", fields.track)):
+        if value is not None:
+            check_name(name, value)
+    now_ms = int(time.time() * 1000)
+    if fields.at is None:
+        return fields, now_ms
+    at_ms = round(fields.at.timestamp() * 1000)
+    if at_ms > now_ms + 1000 * MAX_AHEAD_S:
+        raise InvalidRequest(f"at is more than {MAX_AHEAD_S} s ahead.", field="at", limit=MAX_AHEAD_S)
+    days = found.settings.visit_days
+    if at_ms < now_ms - days * DAY_MS:
+        raise InvalidRequest(f"at is more than {days} days ago; visits are kept no longer.", field="at", limit=days)
+    return fields, at_ms
+
+
+async def _count(
+    found: Services, sighting: Sighting, picture: Picture, fields: SightingFields, limit: Deadline
+) -> list[SightedAnswer]:
+    answers: list[SightedAnswer] = []
+    if len(picture.probes):
+        sighted = await found.sighter.sight(sighting, picture.probes, limit)
+        answers = [
+            SightedAnswer.of(one, _box(place), place.photo) for one, place in zip(sighted, picture.places, strict=True)
+        ]
+    for rejected in picture.rejected:
+        place = rejected.place
+        mark = f"{fields.camera or ''}/{fields.track or place.photo}/{sighting.at_ms}/{rejected.mark}"
+        await found.visits.rejected(sighting.store.store, sighting.at_ms, rejected.reasons, mark)
+        answers.append(SightedAnswer.rejected(list(rejected.reasons), _box(place), place.photo))
+    return answers
+
+
+def _box(place: Place) -> BoxAnswer | None:
+    return None if place.box is None else BoxAnswer.of(place.box)
