@@ -1,7 +1,7 @@
 #!lua
 -- One commit to one store: all of it or nothing, on one slot, ordered with every other commit to that store.
 -- KEYS  incarnation faces templates thumbnails feed standings seen origins places rekeys pending
--- ARGV  incarnation, expected version or '', feed length, 'idle' (only while no sighting waits at the store) or '',
+-- ARGV  incarnation, expected version or '', feed length, 'idle' (not while sightings wait at the store) or '',
 --       number of puts, per put: face_id, expected record (sha1, '' = absent, '*' = any), record, templates,
 --       thumbnail ('' = leave), standing ('' = visitor), last sighting ms,
 --       then per delete: face_id, rekey job (JSON; see `rekeys`), "unless seen later than" ms ('' = in any case)
@@ -13,7 +13,10 @@ local last = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)
 local version = 0
 if last[1] then version = tonumber(string.match(last[1][1], '^%d+')) end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then return {'VERSION', version, 0} end
-if ARGV[4] ~= '' and redis.call('XLEN', pending) > 0 then return {'WAITING', version, 0} end
+if ARGV[4] ~= '' then  -- as in sight.lua: in order, unless too many wait
+  local waiting = redis.call('XLEN', pending)
+  if waiting > 0 and waiting <= 1000 then return {'WAITING', version, 0} end
+end
 
 local puts = tonumber(ARGV[5])
 local first_delete = 6 + puts * 7

@@ -6,7 +6,7 @@ goes when the sighting is settled, when its store is deleted, or when a face is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from common.truth import truth
 from common.types import Vectors
 
 BATCH = 1000
+ORDERED = 1000
+"""with more waiting, new ones are settled at once: catching up matters more than the order (the scripts say so too)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Pending:
         with truth():
             found: Any = await self._redis.xrange(keys.pending(store), count=count)
         return [_waiting(entry_id.decode(), fields[b"s"]) for entry_id, fields in found]
+
+    async def to_wait_for(self, stores: Iterable[str]) -> bool:
+        """Whether sightings wait at any of these stores, and so few that others shall go behind them."""
+        names = sorted(await self.stores() & set(stores))
+        return bool(names) and 0 < sum((await self.counts(names)).values()) <= ORDERED
 
     async def remove(self, store: str, entry_id: str) -> None:
         with truth(outcome="unknown"):

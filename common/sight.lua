@@ -4,14 +4,24 @@
 --       the day after; all of one store
 -- ARGV  incarnation, part ('home', 'visit' or 'both'), face_id, person, sighting ms, date, midnight ms, window ms,
 --       place (the store, where it is not the face's own; '' otherwise),
---       event type ('' = none), late ('1' or ''), announced before (person or ''), pending entry to remove ('' = none)
+--       event type ('' = none), late ('1' or ''), announced before (person or ''), pending entry to remove ('' = none),
+--       '1' = out of order, whoever waits
 -- Answers {status, 1 if a visit started, visit's start ms, first sighting there ms, first anywhere ms, event id or ''};
--- status OK; GONE: the store is not this one (any more); FACE: the face is not there (any more). Then nothing is changed.
+-- status OK; GONE: the store is not this one (any more); FACE: the face is not there (any more); WAIT: earlier sightings
+-- wait at the store, and this one goes behind them. Then nothing is changed.
 local incarnation, faces, seen, origins, places, days, firsts, pending, events, today, before, after = unpack(KEYS)
 local part, face_id, person = ARGV[2], ARGV[3], ARGV[4]
 local at, date, midnight, window = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
 if redis.call('GET', incarnation) ~= ARGV[1] then return {'GONE', 0, 0, 0, 0, ''} end
+
+-- So that an outage changes nothing: sightings of a store are counted in the order they came. With more than ORDERED
+-- waiting, getting done with them matters more.
+local ORDERED = 1000
+if part ~= 'home' and ARGV[13] == '' and ARGV[14] == '' then
+  local waiting = redis.call('XLEN', pending)
+  if waiting > 0 and waiting <= ORDERED then return {'WAIT', 0, 0, 0, 0, ''} end
+end
 
 local function earliest(hash, field)
   local known = tonumber(redis.call('HGET', hash, field))

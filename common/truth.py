@@ -109,6 +109,8 @@ def connect(url: str, timeout_s: float) -> Redis:
         "socket_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        # The client's default of 100 would turn a burst of requests into errors; the server's own limit is 10,000.
+        "max_connections": 2000,
     }
     if not url.startswith(SENTINEL_SCHEME + ":"):
         return Redis.from_url(url, **options)

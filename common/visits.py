@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
-from common.errors import UnknownStore
+from common.errors import SightingsWaiting, UnknownStore
 from common.intervals import DAY_MS, Interval, parse
 from common.ledger import person_key
 from common.limits import REENTRY_WINDOW_S
@@ -96,7 +96,8 @@ class Visits:
     async def record(self, seen: Seen) -> Recorded | None:
         """Count the sighting; None if the face is gone, and nothing is changed then.
 
-        Raises UnknownStore if the store is gone, TruthUnavailable; counting the same sighting again changes nothing.
+        Raises SightingsWaiting if it has to go behind others, UnknownStore if the store is gone, TruthUnavailable;
+        counting the same sighting again changes nothing.
         """
         if seen.home.store == seen.store.store:
             return _recorded(await self._run("both", seen.store, seen, ""))
@@ -128,8 +129,11 @@ class Visits:
                     *(at.incarnation, part, seen.face_id, person or person_of(seen.home, seen.face_id), seen.at_ms),
                     *(day.isoformat(), midnight_ms(day.isoformat()), window_ms(at), place),
                     *(seen.event, "1" if seen.late else "", seen.announced, seen.pending_id),
+                    "1" if person else "",
                 ],
             )
+        if answer[0] == b"WAIT":
+            raise SightingsWaiting(f"Earlier sightings at {name} still wait for shards.", field="store")
         if answer[0] == b"GONE" and at.store == seen.store.store:
             raise UnknownStore(f"Store {name} does not exist any more.", field="store")
         return answer if answer[0] == b"OK" else None

@@ -9,7 +9,7 @@ enrolled are never pushed out. If somebody else writes the face meanwhile, this 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,25 +32,33 @@ ALIKE = 0.985
 """a probe that is as near as that to a template, or to the mean, adds nothing"""
 
 
+@dataclass(frozen=True, slots=True)
+class At:
+    store: StoreConfig
+    """where the person was seen"""
+    home: StoreConfig
+    """the store of the face"""
+
+
 class Adapter:
     def __init__(self, identifier: Identifier, ledger: Ledger) -> None:
         self._identifier = identifier
         self._ledger = ledger
 
-    async def adapt(
-        self, store: StoreConfig, home: StoreConfig, probe: Vectors, matched: Candidate, deadline: Deadline
-    ) -> bool:
-        """Add the probe (d,) to the face it matched at `store`, if it is worth it. Never raises for want of coverage:
-        whether it was added is all there is to say."""
+    async def adapt(self, at: At, probe: Vectors, matched: Candidate, found: Identified, deadline: Deadline) -> bool:
+        """Add the probe (d,) to the face it matched in the search `found`, if it is worth it. Never raises for want of
+        coverage: whether it was added is all there is to say."""
+        home = at.home
         if matched.score >= ALIKE:
             return False
-        asked = Asked(top_k=3, scope=Scope.GROUP)
         try:
-            (result,) = (await self._identifier.identify(store, probe[None], asked, deadline)).results
-            if not is_comfortable(result, matched):
-                return False
             present = await self._ledger.face(home.store, matched.face_id)
             if present is None or not is_useful(present, probe):
+                return False
+            if found.mode == "home":  # nobody else was asked
+                asked = Asked(top_k=3, scope=Scope.GROUP)
+                (found,) = (await self._identifier.identify(at.store, probe[None], asked, deadline)).results
+            if not is_comfortable(found, matched):
                 return False
             await self._ledger.commit(home.store, home.incarnation, puts=[_with(present, matched.face_id, probe)])
         except FacegridError:  # the sighting itself is counted already

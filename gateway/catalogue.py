@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
-from common.errors import Conflict, InvalidRequest, TruthUnavailable, UnknownStore
+from common.errors import Conflict, TruthUnavailable, UnknownStore
 from common.ledger import Ledger
 from common.limits import check_name, check_range
+from gateway.footfall.calendar import zone_of
 from gateway.placement import place
 from gateway.view import ClusterView
 
@@ -46,7 +46,7 @@ class StoreChange:
         if self.threshold is not None:
             check_range("threshold", self.threshold, -1.0, 1.0)
         if self.timezone is not None:
-            _check_timezone(self.timezone)
+            zone_of(self.timezone)
 
 
 class Catalogue:
@@ -148,12 +148,3 @@ def _changed(config: StoreConfig, change: StoreChange) -> StoreConfig:
     asked: dict[str, Any] = {name: getattr(change, name) for name in SETTINGS if getattr(change, name) is not None}
     cleared: dict[str, Any] = dict.fromkeys(change.clear & CLEARED)
     return replace(config, **cleared, **asked)
-
-
-def _check_timezone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidRequest(
-            f"timezone must be an IANA name such as Europe/Vienna, not {name!r}.", field="timezone", limit="IANA"
-        ) from error

@@ -10,8 +10,9 @@ What waits is searched again when coverage is back (`resolver`), with its origin
 
 One stranger, one face. A stranger is enrolled only at the version of the store that was searched. If somebody wrote
 since, the faces written are compared right here instead of searching again: they are few, and a replica may not have
-them yet. While sightings of the store wait, later strangers wait behind them, so that strangers are enrolled in the
-order they came and an outage does not change who is whose. What is left are two stores that see one stranger in the
+them yet. While sightings wait, later ones go behind them, at the same store all, from elsewhere those that need the
+other stores: so everybody is enrolled and counted in the order they came, and an outage does not change who is whose.
+The checkout is told at once all the same. What is left are two stores that see one stranger in the
 same moment: they make two faces, for commits to two stores are not ordered; `merge` joins them.
 
 A sighting may be repeated, in any order, through any gateway: see `common.intervals`.
@@ -31,7 +32,7 @@ from common.records import FaceRecord, pack_vectors
 from common.rekeys import Rekeys
 from common.types import Candidate, Kind, Vectors, Verdict
 from common.visits import Recorded, Seen, Visits, window_ms
-from gateway.adapt import Adapter
+from gateway.adapt import Adapter, At
 from gateway.deadline import Deadline
 from gateway.identify import Identified, Identifier
 from gateway.look import Frame, Look, Looker, Sighting
@@ -93,26 +94,35 @@ class Sighter:
 
     async def _settle(self, frame: Frame, probe: Vectors, look: Look | None) -> Sighted:
         for _ in range(ATTEMPTS):
-            if look is None or not look.sure:
+            if look is None or not look.sure or await self._goes_behind(frame, look):
                 break
             frame.deadline.waive()
-            if look.candidate is not None:
-                if (matched := await self._matched(frame, probe, look.result, look.candidate)) is not None:
-                    return matched
-            elif look.everywhere:
-                try:
-                    enrolled = await self._stranger(frame, probe, look.result)
-                except SightingsWaiting:
-                    break
-                if isinstance(enrolled, Sighted):
-                    return enrolled
-                if enrolled:
-                    look = frame.take(look.result, enrolled)
-                    continue
+            try:
+                settled = await self._act(frame, probe, look)
+            except SightingsWaiting:
+                break
+            if isinstance(settled, Sighted):
+                return settled
+            if settled:
+                look = frame.take(look.result, settled)
+                continue
             if not frame.deadline.remaining_s():
                 break
             look = await self._looker.again(frame, probe)
         return await self._wait(frame, probe, look)
+
+    async def _goes_behind(self, frame: Frame, look: Look) -> bool:
+        """Whether earlier sightings that wait may still make this person known. (Those at the store itself are looked
+        at by the scripts that count and enrol.)"""
+        if look.result.mode == "home" or frame.sighting.waited is not None:
+            return False
+        return await self._kept.pending.to_wait_for(look.result.coverage.stores)
+
+    async def _act(self, frame: Frame, probe: Vectors, look: Look) -> Sighted | dict[str, Candidate]:
+        """Count the person, or enrol the stranger; if neither can be, who else it may be, or nobody: look again."""
+        if look.candidate is not None:
+            return await self._matched(frame, probe, look.result, look.candidate) or {}
+        return await self._stranger(frame, probe, look.result) if look.everywhere else {}
 
     async def _matched(self, frame: Frame, probe: Vectors, result: Identified, candidate: Candidate) -> Sighted | None:
         """Count the person; None if its face is gone meanwhile."""
@@ -123,8 +133,8 @@ class Sighter:
             frame.taken.discard(frame.person(candidate))
             return None
         if recorded.started:
-            home = frame.stores[candidate.store]
-            await self._adapter.adapt(frame.sighting.store, home, probe, candidate, frame.deadline)
+            at = At(frame.sighting.store, frame.stores[candidate.store])
+            await self._adapter.adapt(at, probe, candidate, result, frame.deadline)
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
         return Sighted(outcome, Verdict.MATCH, result.threshold, candidate, new, recorded)
@@ -189,7 +199,7 @@ class Sighter:
 
     async def _wait(self, frame: Frame, probe: Vectors, look: Look | None) -> Sighted:
         """Keep the sighting for later. One that waited already is kept as it is."""
-        guess = None if look is None or look.sure else look.candidate
+        guess = None if look is None else look.candidate
         if frame.sighting.waited is None:
             store = frame.sighting.store
             told = await self._announce(frame, guess)
@@ -197,7 +207,8 @@ class Sighter:
             waiting = Waiting(probe, frame.sighting.at_ms, told, others)
             await self._kept.pending.add(store.store, waiting)
         threshold = None if look is None else look.result.threshold
-        return Sighted(Outcome.PENDING, Verdict.INCONCLUSIVE, threshold, guess)
+        verdict = look.result.verdict if look is not None and look.sure else Verdict.INCONCLUSIVE
+        return Sighted(Outcome.PENDING, verdict, threshold, guess)
 
     async def _announce(self, frame: Frame, guess: Candidate | None) -> str:
         """Tell the checkout who it may be; the person told of, or ''. The guess's home store notes the place first, so

@@ -84,7 +84,7 @@ class Tail:
                     reader.offer(events)
 
     def _let_go(self, store: str) -> None:
-        for reader in self._readers[store]:
+        for reader in self._readers.get(store, ()):  # the last one may have left while Redis was asked
             reader.let_go()
 
     async def follow(self, store: str) -> None:

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deploy.camera.sharpness import crop, sharpness
+from deploy.camera.sharpness import corners, crop, sharpness
 from deploy.camera.source import Frame
 from deploy.camera.track import Track, Tracker
 from deploy.client.sightings import Shot, Sighting
@@ -84,7 +84,7 @@ class Agent:
     def _look(self, track: Track, frame: Frame, others: Sequence[Box]) -> None:
         piece = self._pieces.get(track.number)
         if piece is None:
-            piece = self._pieces[track.number] = Piece(self._name(track), 0, track.first_ms, [])
+            piece = self._pieces[track.number] = Piece(self._name(track, frame), 0, track.first_ms, [])
             self.people += 1
         sharp = sharpness(frame.pixels, track.box)
         if len(piece.best) < PHOTOS or sharp > piece.best[-1].sharpness:
@@ -109,8 +109,11 @@ class Agent:
     def _sighting(self, piece: Piece, at_ms: int, best: Sequence[Best], part: int) -> Sighting:
         return Sighting(self._store, self._camera, piece.name, at_ms, tuple(each.shot for each in best), part)
 
-    def _name(self, track: Track) -> str:
-        """The same for the same face in the same frame, whenever the agent sees it; else never the same."""
-        box = track.box
-        told = f"{self._store}/{self._camera}/{track.first_ms}/{box.left},{box.top},{box.width},{box.height}"
-        return hashlib.sha256(told.encode()).hexdigest()[:32]
+    def _name(self, track: Track, first: Frame) -> str:
+        """The same for the same face in the same frame, whenever the agent sees it; else never the same.
+
+        By the face's pixels too: files unpacked together, or a burst of photos, have one time and often one place.
+        """
+        left, top, right, bottom = (max(0, corner) for corner in corners(track.box))
+        told = f"{self._store}/{self._camera}/{track.first_ms}/{left},{top},{right},{bottom}/"
+        return hashlib.sha256(told.encode() + first.pixels[top:bottom, left:right].tobytes()).hexdigest()[:32]

@@ -10,7 +10,7 @@ import numpy as np
 from deploy.camera.source import SourceError
 from gateway.encoder.decode import Pixels
 
-INSTALL = "Videos and cameras need OpenCV: pip install facegrid[camera]"
+INSTALL = "Videos and cameras need OpenCV: pip install opencv-python-headless"
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 10_000, 10_000
 
 

@@ -39,6 +39,8 @@ class Tally:
     """by the gateway's word for what became of each: counted, pending, rejected, staff"""
     problems: Counter[str] = field(default_factory=Counter)
     """by the code of the problem, of rejected sightings"""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """code → what the gateway said, of the last one"""
 
 
 class Sender:
@@ -169,6 +171,7 @@ class Sender:
         self._spool.reject(name, sighting, refused.problem)
         self.tally.rejected += 1
         self.tally.problems[refused.code] += 1
+        self.tally.reasons[refused.code] = str(refused.problem.get("detail", ""))
 
     def _wait(self, outcome: Later | Barred) -> None:
         if self.trouble is None or self.trouble.why != outcome.why:

@@ -93,7 +93,8 @@ def camera(
         typer.Option(
             metavar="TIME",
             callback=a_time,
-            help="When the video or the first photo was taken. Left out: as the files say.",
+            help="When the video or the first photo was taken. Left out: as the files say. The gateway refuses times older "
+            "than FACEGRID_VISIT_DAYS.",
         ),
     ] = None,
     spool: Annotated[
@@ -109,7 +110,8 @@ def camera(
     """See who comes in: faces are found, followed and sent as sightings, one a person, with the times of the pictures.
 
     What cannot be sent now waits on disk, and is sent when the gateway is back, also after a restart. A folder or a
-    video ends when everything is sent. A time without an offset is this machine's local time.
+    video ends when everything is sent; the exit code is 1 if anything still waits or was refused. A time without an
+    offset is this machine's local time.
     """
     check_options(folder, video, rtsp, every, start)
     check_store(store, url, key)
@@ -127,7 +129,7 @@ def camera(
         finally:
             waiting.close()
     summary(agent, sender, waiting)
-    if source.ends and len(waiting):
+    if source.ends and (len(waiting) or sender.tally.rejected):
         raise typer.Exit(1)
 
 
@@ -194,6 +196,8 @@ def summary(agent: Agent, sender: Sender, spool: Spool) -> None:
     if tally.rejected:
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(tally.problems.items()))
         say(f"{tally.rejected:,} refused ({codes}); {spool.root / 'rejected'} says why, without photos.", "yellow")
+        for code, reason in sorted(tally.reasons.items()):
+            say(f"  {code}: {reason}", "yellow")
     if spool.dropped:
         say(f"{spool.dropped:,} lost, because the spool was full.", "bold red")
     if len(spool):

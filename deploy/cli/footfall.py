@@ -35,7 +35,7 @@ def footfall(
     *,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="TIME", help="Such as 2026-11-20, or a date-time. Left out: today's midnight."),
+        typer.Option("--from", metavar="TIME", help="Such as 2026-11-20, or a date-time with offset. Left out: midnight before."),
     ] = None,
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Until just before then. Left out: until now.")
@@ -161,9 +161,10 @@ def _notes(report: ReportBody, whole: RowBody) -> None:
         )
     if waiting["pending"] or waiting["pv"][0] != waiting["pv"][1]:
         (pv_low, pv_high), (uv_low, uv_high) = waiting["pv"], waiting["uv"]
+        pending = waiting["pending"]
+        who = "1 sighting waits" if pending == 1 else f"{pending} sightings wait"
         say(
-            f"Provisional: {waiting['pending']} sightings wait for shards. PV will be from {pv_low} to {pv_high}, "
-            f"UV from {uv_low} to {uv_high}.",
+            f"Provisional: {who} for shards. PV will be from {pv_low} to {pv_high}, UV from {uv_low} to {uv_high}.",
             "yellow",
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from common.limits import NAME, NAME_RULE
 from deploy.cli.options import DEFAULT_URL, FriendlyGroup, Key, StoreName, Url, a_name, address
 from deploy.cli.output import say, table
 from deploy.client.members import MemberClient
@@ -24,8 +25,10 @@ def pairs(values: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for value in values:
         key, equals, text = value.partition("=")
-        if not equals or a_name(key) in found:
+        if not equals or key in found:
             raise typer.BadParameter(f"{value!r} is not KEY=VALUE, each key once.", param_hint="--attribute")
+        if NAME.fullmatch(key) is None:
+            raise typer.BadParameter(f"The key {key!r} is not {NAME_RULE}.", param_hint="--attribute")
         found[key] = text
     return found
 

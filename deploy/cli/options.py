@@ -84,6 +84,8 @@ def next_step(error: Exception) -> str:
     match error:
         case GatewayAway():
             return "Start one with `facegrid up`, or name another with --url."
+        case Problem(field="timezone"):
+            return "Give one with --timezone, such as Europe/Vienna."
         case Problem():
             return NEXT_STEP.get(error.code, "")
         case PortTaken():

@@ -1,9 +1,16 @@
 """How far sightings that wait may still change the figures. Pure.
 
-One that is resolved adds a moment at which some person was there. That can add one visit that starts in the range, if
-the moment lies in it; it can join two visits, or move a visit's start to before the range, and so take one away. A
-person it can add, or take away by moving all of their visits' starts to before the range. Until then every waiting
-sighting is left out.
+One that is resolved adds a moment at which some person was there. That can
+
+    add a visit         that starts at that moment, so only if the moment lies in the range
+    take a visit away   by joining two, or by moving a start to before the range: the moment is in the range, or within
+                        the re-entry window before it
+    add a person        as it can add a visit
+    take a person away  by leading from before the range to the start of their first visit in it. Of such a chain of
+                        moments, each within the window of the next, the last one before the beginning of the range or
+                        the first one after it is new: it lies within the window of the beginning, on either side
+
+each of them once. Until then every waiting sighting is left out of the figures.
 """
 
 from __future__ import annotations
@@ -40,7 +47,6 @@ def provisional(figures: Figures, waiting: Sequence[Waiting]) -> Provisional:
     span = figures.span
     pending = sum(of.between(*span) for of in waiting)
     joins = sum(of.between(span.start - of.window_ms, span.end) for of in waiting)
-    # From there a chain of sightings can lead over the beginning of the range. See the test for the argument.
     leads_over = sum(of.between(span.start - of.window_ms, span.start + of.window_ms) for of in waiting)
     return Provisional(
         pending=pending,

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from math import inf
 
 from common.cluster_map import StoreConfig
 from common.intervals import DAY_MS, Interval, merge
@@ -97,6 +98,13 @@ class Reader:
             found.store, {name: maybe[name] + others.get(name, []) for name in found.firsts}
         )
         found.new_in_group.update(name for name, at in found.firsts.items() if in_group.get(name, at) >= at)
+
+    async def lasting(self, visits: StoreVisits) -> dict[str, str]:
+        """Name of each member who came → the key of the face of theirs that was seen first, anywhere: how they were
+        named before they became a member, and still are when more faces are bound to them. Raises TruthUnavailable."""
+        faces = await self._other_faces({name: [] for name in visits.members})
+        origins = await self._visits.origins(_all(faces))
+        return {name: min(keys, key=lambda key: (origins.get(key, inf), key)) for name, keys in faces.items() if keys}
 
     async def _other_faces(self, keys: Mapping[str, list[str]]) -> dict[str, list[str]]:
         """Name of a member → the keys of all faces bound to them, but those given."""

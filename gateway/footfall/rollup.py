@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -54,9 +54,10 @@ def days_after(head: Head, first_date: str, zone: ZoneInfo, until_ms: int) -> It
         day += timedelta(days=1)
 
 
-def came(visits: StoreVisits, span: Span, noted: Iterable[Day]) -> Came:
+def came(visits: StoreVisits, span: Span, noted: Iterable[Day], lasting: Mapping[str, str]) -> Came:
     """Whom to add to the HyperLogLogs for visits that start in `span`: everybody, but of days that are noted not those
-    whose face was erased since. They are noted under the name they had."""
+    whose face was erased since. They are noted under the name they had. Members by the names in `lasting`, or who is
+    made one would count twice: in days written down before, and in those after."""
     days = [Span(day.start_ms, day.end_ms) for day in noted]
     found = {
         name
@@ -66,7 +67,8 @@ def came(visits: StoreVisits, span: Span, noted: Iterable[Day]) -> Came:
             for start, _ in made
         )
     }
-    return Came(found, found & visits.members)
+    members = {lasting.get(name, name) for name in found & visits.members}
+    return Came(members | (found - visits.members), members)
 
 
 def tally_of(visits: StoreVisits, span: Span) -> Tally:
@@ -137,12 +139,13 @@ class RollUp:
         span = Span(day.start_ms, day.end_ms)
         visits = await self._reader.read(store, span)
         sums = sums_of(tally_of(visits, span), len(visits.new_in_group))
-        who = came(visits, span, [] if noted is None else [noted])
+        who = came(visits, span, [] if noted is None else [noted], await self._reader.lasting(visits))
         return await self._rollups.roll(store, head, Day(day.date, *span, sums), who)
 
     async def _note(self, store: StoreConfig, head: Head, day: Day) -> bool:
         span = Span(day.start_ms, day.end_ms)
-        return await self._rollups.note(store, head, day, came(await self._reader.read(store, span), span, []))
+        visits = await self._reader.read(store, span)
+        return await self._rollups.note(store, head, day, came(visits, span, [], await self._reader.lasting(visits)))
 
     async def _drop(self, store: StoreConfig, head: Head, dates: Iterable[str]) -> None:
         """Drop what is older than the UTC date before those that have to be read from now on."""

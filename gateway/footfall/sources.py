@@ -25,6 +25,8 @@ class Source:
     head: Head
     kept: StoreVisits
     """visits from `head` on"""
+    lasting: dict[str, str]
+    """of members who made them: see `Reader.lasting`; only where there are `rolled` days"""
     rolled: Sequence[Day]
     """before it; those that the range touches"""
     noted: Sequence[Day]
@@ -59,10 +61,12 @@ class Sources:
             head, days = await self._rollups.days(name, dates)
             if head == before:  # else visits may have been dropped while they were read
                 break
+        rolled = [day for day in days.values() if day.sums is not None and day.touches(*span)]
         return Source(
             head=head,
             kept=kept,
-            rolled=[day for day in days.values() if day.sums is not None and day.touches(*span)],
+            lasting=await self._reader.lasting(kept) if rolled else {},
+            rolled=rolled,
             noted=[day for day in days.values() if day.sums is None and day.start_ms >= head.until_ms],
             waiting=Waiting(times, window_ms(store)),
             rejected=_rejected(rejections, span),
@@ -72,7 +76,7 @@ class Sources:
         """The persons of a span, as HyperLogLogs. Raises TruthUnavailable."""
         noted = [day for day in source.noted if day.start_ms >= span.start and day.end_ms <= span.end]
         dates = [day.date for day in (*source.rolled_in(span), *noted)]
-        return await self._rollups.union(source.kept.store.store, dates, came(source.kept, span, noted))
+        return await self._rollups.union(source.kept.store.store, dates, came(source.kept, span, noted, source.lasting))
 
     async def count(self, sketches: Sequence[bytes], groups: Sequence[Sequence[int]]) -> list[int]:
         """As `Rollups.count`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ class Sighting:
     person: str
     store: str
     at_ms: int
-    photos: Vectors
+    photos: Vectors = field(repr=False)
     """(n, 128)"""
     camera: str = "door"
 

@@ -162,6 +162,23 @@ async def test_a_visitor_erased_between_two_roll_ups_is_not_counted_twice(world:
         assert abs(row.total.uv - 200) <= 200 * TOLERANCE, now
 
 
+async def test_a_visitor_who_becomes_a_member_between_two_roll_ups_is_not_counted_twice(world: World) -> None:
+    await world.create("A")
+    for number in range(200):
+        await world.enrol("A", f"f{number}")
+        await world.see("A", "A", f"f{number}", [ms("2026-03-10T10:00:00") + step * DAY_MS for step in (0, 6, 12)])
+    await world.roll_until_done(ms("2026-03-24T12:00:00"))  # the first day is rolled up, the others are noted
+    for number in range(200):
+        await world.enrol("A", f"a{number}", seen_ms=1)  # photographed for the card, and first by name
+        await world.enrol_member(f"c-{number}", ("A", f"f{number}"), ("A", f"a{number}"))
+    for now in ("2026-03-24T13:00:00", "2026-05-01T00:00:00"):
+        await world.roll_until_done(ms(now))
+        (row,) = (await world.report("2026-03-10", "2026-03-30", store="A")).stores
+        assert row.total.pv == 600
+        assert abs(row.total.uv - 200) <= 200 * TOLERANCE, now
+        assert abs(row.total.members - 200) <= 200 * TOLERANCE, now
+
+
 async def test_a_sighting_that_came_late_is_in_the_final_figures(world: World) -> None:
     await world.create("A")
     await world.enrol("A", "ada")

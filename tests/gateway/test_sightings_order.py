@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from common.settings import GatewaySettings
@@ -160,7 +160,10 @@ async def reported(http: httpx.AsyncClient, group: str, scene: Scene) -> Report:
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink an example would take many minutes
 )
 @given(scene=scenes())
 async def test_any_order_repetition_and_split_over_two_gateways_gives_the_same_report(pair: Pair, scene: Scene) -> None:

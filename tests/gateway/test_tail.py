@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.errors import TruthUnavailable
-from common.events import Events
+from common.events import Events, Resumed
 from common.tasks import end
 from common.truth import connect
 from deploy.local.embedded_redis import free_port, start_embedded_redis
@@ -165,6 +165,29 @@ async def test_an_outage_of_redis_loses_nothing_and_ends_nobody(tmp_path: Path) 
         await redis.aclose()
         server.kill()
         server.wait()
+
+
+async def test_a_reader_that_leaves_while_the_others_positions_are_looked_at_ends_nobody(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = Events(redis)
+    tail = Tail(events, 0.2)
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(tail.reader("A", "0-0"))
+        reader.had(await announce(redis, "A"))
+        await tail.follow("A")
+        ids = [await announce(redis, "A") for _ in range(3)]
+        await redis.xtrim(keys.events("A"), minid=ids[2], approximate=False)
+        resume = events.resume
+
+        async def resume_and_leave(store: str, position: str | None) -> Resumed:
+            found = await resume(store, position)
+            stack.close()
+            return found
+
+        monkeypatch.setattr(events, "resume", resume_and_leave)
+        tail._was_away = True
+        await tail._turn()
 
 
 async def test_readers_are_let_go_if_events_were_trimmed_while_they_could_not_be_read(redis: Redis) -> None:

@@ -105,7 +105,7 @@ def test_without_opencv_it_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "cv2", None)
     (tmp_path / "v.avi").touch()
     arguments = ["--url", f"http://127.0.0.1:{free_port()}", "--spool", tmp_path / "spool"]
-    assert "pip install facegrid[camera]" in facegrid("vienna", "--video", tmp_path / "v.avi", *arguments, code=1)
+    assert "pip install opencv-python-headless" in facegrid("vienna", "--video", tmp_path / "v.avi", *arguments, code=1)
 
 
 def test_a_wrong_store_or_key_ends_it_and_keeps_the_sightings(photos: Path, tmp_path: Path) -> None:
