@@ -1,7 +1,8 @@
 #!lua
 -- One commit to one store: all of it or nothing, on one slot, ordered with every other commit to that store.
 -- KEYS  incarnation faces templates thumbnails feed standings seen origins places rekeys pending
--- ARGV  incarnation, expected version or '', feed length, 'idle' (not while sightings wait at the store) or '',
+-- ARGV  incarnation, expected version or '', feed length, 'idle' (not while sightings wait at the store), the
+--       waiting sighting that this settles (only while it does wait), or '',
 --       number of puts, per put: face_id, expected record (sha1, '' = absent, '*' = any), record, templates,
 --       thumbnail ('' = leave), standing ('' = visitor), last sighting ms,
 --       then per delete: face_id, rekey job (JSON; see `rekeys`), "unless seen later than" ms ('' = in any case)
@@ -13,9 +14,11 @@ local last = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)
 local version = 0
 if last[1] then version = tonumber(string.match(last[1][1], '^%d+')) end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then return {'VERSION', version, 0} end
-if ARGV[4] ~= '' then  -- as in sight.lua: in order, unless too many wait
+if ARGV[4] == 'idle' then  -- as in sight.lua: in order, unless too many wait
   local waiting = redis.call('XLEN', pending)
   if waiting > 0 and waiting <= 1000 then return {'WAITING', version, 0} end
+elseif ARGV[4] ~= '' and #redis.call('XRANGE', pending, ARGV[4], ARGV[4]) == 0 then
+  return {'WAITING', version, 0}
 end
 
 local puts = tonumber(ARGV[5])

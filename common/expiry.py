@@ -14,7 +14,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common import keys
+from common.cluster_map import StoreConfig
 from common.truth import truth
+from common.visits import home_of
 
 BATCH = 500
 """fields looked at in one step"""
@@ -55,19 +57,20 @@ class Expiry:
             for (face_id, seen), standing in zip(found, standings, strict=True)
         ]
 
-    async def trim(self, store: str, before_ms: int, cursors: Cursors) -> None:
-        """Take one step through what the store keeps by time, and forget what is older. Raises TruthUnavailable."""
+    async def trim(self, store: str, before_ms: int, cursors: Cursors, homes: Mapping[str, StoreConfig]) -> None:
+        """Take one step through what the store keeps by time, and forget what is older. `homes`: all stores there are;
+        of a person of another one, nobody was left to tell. Raises TruthUnavailable."""
         hour = datetime.fromtimestamp(before_ms / 1000, UTC).strftime("%Y-%m-%dT%H")
         cursors.feedback, judged = await self._scan(keys.feedback(store), cursors.feedback)
         cursors.rejections, rejected = await self._scan(keys.rejections(store), cursors.rejections)
         cursors.firsts, firsts = await self._scan(keys.firsts(store), cursors.firsts)
         await self._drop(keys.feedback(store), [one for one in judged if int(one.partition(b"-")[0]) < before_ms])
         await self._drop(keys.rejections(store), [one for one in rejected if one.decode().partition(" ")[0] < hour])
-        unnamed = [person for person, at in firsts.items() if person.startswith(b"~") and int(at) < before_ms]
-        if unnamed:
+        old = [person for person, at in firsts.items() if int(at) < before_ms and _is_nobody(person.decode(), homes)]
+        if old:
             with truth(outcome="unknown"):
                 await self._trim_firsts(
-                    keys=[keys.visit_days(store), keys.firsts(store)], args=[keys.visits(store, ""), *unnamed]
+                    keys=[keys.visit_days(store), keys.firsts(store)], args=[keys.visits(store, ""), *old]
                 )
 
     async def _scan(self, key: str, cursor: int) -> tuple[int, Mapping[bytes, bytes]]:
@@ -81,3 +84,10 @@ class Expiry:
         if fields:
             with truth(outcome="unknown"):
                 await self._redis.hdel(key, *fields)
+
+
+def _is_nobody(person: str, homes: Mapping[str, StoreConfig]) -> bool:
+    """Whether it was erased, or its store is gone with all its faces."""
+    found = home_of(person)
+    home = None if found is None else homes.get(found[0])
+    return found is None or home is None or not home.incarnation.startswith(found[1])

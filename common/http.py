@@ -33,6 +33,8 @@ from common.errors import (
 from common.settings import is_loopback
 
 PROBLEM = "application/problem+json"
+LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern", "expected")
+"""what pydantic calls the bounds that it tells"""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 
 log = logging.getLogger("facegrid.http")
@@ -84,8 +86,9 @@ def _from_validation(error: RequestValidationError) -> FacegridError:
     if first["type"] == "json_invalid":
         return MalformedBody(f"The body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}.", field="body")
     field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    limits = {key: value for key, value in first.get("ctx", {}).items() if isinstance(value, int | float | str)}
-    return InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=next(iter(limits.values()), None))
+    told = first.get("ctx", {})
+    limits = [told[name] for name in LIMITS if isinstance(told.get(name), int | float | str)]
+    return InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=next(iter(limits), None))
 
 
 def _from_framework(error: HTTPException) -> FacegridError:

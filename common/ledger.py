@@ -29,6 +29,7 @@ from common.truth import truth
 ANY = b"*"
 ABSENT = b""
 LOAD_BATCH = 1000
+IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,14 @@ class Ledger:
         puts: Sequence[Put] = (),
         deletes: Sequence[Delete] = (),
         expected_version: int | None = None,
-        only_if_none_waits: bool = False,
+        waiting: str = "",
     ) -> Committed:
         """Write all of it or nothing; returns once it is on disk (append-only file, fsync always).
 
-        Raises VersionConflict if the store is not at `expected_version`, SightingsWaiting if there are pending ones and
-        there shall be none, FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this
+        `waiting`: IDLE, not while sightings wait; or the id of the one that this settles, only while that one waits.
+
+        Raises VersionConflict if the store is not at `expected_version`, SightingsWaiting if `waiting` is not so,
+        FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this
         incarnation of it) is gone, TruthUnavailable.
         """
         expected: Any = "" if expected_version is None else expected_version
@@ -98,7 +101,7 @@ class Ledger:
             incarnation,
             expected,
             self._feed_length,
-            "idle" if only_if_none_waits else "",
+            waiting,
             len(puts),
         ]
         now_ms = int(time.time() * 1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import ormsgpack
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import PendingFull
+from common.cluster_map import StoreConfig
+from common.errors import PendingFull, UnknownStore
 from common.records import pack_vectors
 from common.truth import truth
 from common.types import Vectors
+from common.visits import window_ms
 
 BATCH = 1000
 ORDERED = 1000
@@ -36,6 +39,8 @@ class Waiting:
     """the person that the checkout was told of, from an incomplete search"""
     others: tuple[str, ...] = ()
     """persons who were beside it in the same picture, so that it is none of them"""
+    picture: str = ""
+    """the same for all that were in one picture: they are different persons"""
     id: str = ""
     """of its entry; given when it is read"""
 
@@ -45,29 +50,35 @@ class Pending:
         """`limit`: sightings that may wait at one store."""
         self._redis = redis
         self._limit = limit
+        self._add = redis.register_script((Path(__file__).parent / "pending_add.lua").read_text())
 
-    async def add(self, store: str, waiting: Waiting) -> None:
-        """Raises PendingFull, TruthUnavailable. Without the announcement: see `announce`."""
+    async def add(self, store: StoreConfig, waiting: Waiting, *, tell: bool = False) -> None:
+        """`tell` the checkout of the announced person, once a window.
+
+        Raises PendingFull, UnknownStore if the store is gone: nobody would find a probe that is left there. Or
+        TruthUnavailable.
+        """
         packed = ormsgpack.packb(
             {
                 "probe": pack_vectors(waiting.probe),
                 "at": waiting.at_ms,
                 "announced": waiting.announced,
                 "others": list(waiting.others),
+                "picture": waiting.picture,
             }
         )
+        name, person = store.store, waiting.announced
+        window = window_ms(store) if tell and person else ""
         with truth(outcome="unknown"):
-            if await self._redis.xlen(keys.pending(store)) >= self._limit:
-                raise PendingFull(f"{self._limit} sightings of store {store} wait already.", limit=self._limit)
-            await self._redis.sadd(keys.WAITING_STORES, store)
-            await self._redis.xadd(keys.pending(store), {"s": packed})
-
-    async def announce(self, store: str, person: str, at_ms: int, window_ms: int) -> None:
-        """Tell the checkout of somebody who matched before every store could be searched; once a window."""
-        with truth(outcome="unknown"):
-            if await self._redis.set(keys.announced(store, person), b"", px=window_ms, nx=True):
-                said = {"t": "arrival", "k": person, "a": at_ms, "p": "1"}
-                await self._redis.xadd(keys.events(store), said, maxlen=10_000, approximate=True)  # type: ignore[arg-type]  # dict is invariant
+            await self._redis.sadd(keys.WAITING_STORES, name)
+            answer: bytes = await self._add(
+                keys=[keys.incarnation(name), keys.pending(name), keys.announced(name, person), keys.events(name)],
+                args=[store.incarnation, self._limit, packed, window, person, waiting.at_ms],
+            )
+        if answer == b"GONE":
+            raise UnknownStore(f"Store {name} does not exist any more.", field="store")
+        if answer == b"FULL":
+            raise PendingFull(f"{self._limit} sightings of store {name} wait already.", limit=self._limit)
 
     async def stores(self) -> set[str]:
         """Those where sightings may wait."""
@@ -115,4 +126,4 @@ class Pending:
 def _waiting(entry_id: str, packed: bytes) -> Waiting:
     read = ormsgpack.unpackb(packed)
     probe = np.frombuffer(read["probe"], dtype="<f4")
-    return Waiting(probe, read["at"], read["announced"], tuple(read["others"]), entry_id)
+    return Waiting(probe, read["at"], read["announced"], tuple(read["others"]), read.get("picture", ""), entry_id)

@@ -150,6 +150,16 @@ class Rekeys:
             )
         return bool(done)
 
+    async def known_elsewhere(self, store: str) -> list[str]:
+        """The store's faces that were seen at other stores, or that a member's list names."""
+        with truth():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hkeys(keys.places(store))
+            pipe.hgetall(keys.standings(store))
+            seen, standings = await pipe.execute()
+        bound = [face_id for face_id, standing in standings.items() if standing.startswith(b"m:")]
+        return sorted(face_id.decode() for face_id in {*seen, *bound})
+
     async def forget_announced(self, told: Mapping[str, Iterable[str]]) -> None:
         """Store → persons: forget that its checkout was told of them."""
         with truth(outcome="unknown"):

@@ -3,8 +3,10 @@ writes them in Redis.
 
 A day is written twice. A day after its end it is *noted*: its persons are added to the HyperLogLogs while they still go
 by the names they had. Visitors are erased after a month, and their visits then go on under another name; without the
-note they would count twice, once in the days that were rolled up before and once in those after. When no sighting of
-that day is accepted any more it is *rolled up*: its figures are written, and its visits may be dropped.
+note they would count twice, once in the days that were rolled up before and once in those after. For the same reason a
+member is added under the key of the face that was seen first. When no sighting of that day is accepted any more it is
+*rolled up*: its figures are written, and its visits may be dropped. Nobody can be taken out of a HyperLogLog: who is
+made staff, or merged into somebody, after a day was noted stays one of its persons.
 
 `head` says how far the roll-up has come. Every write compares it, so one of two leaders cannot write down what it read
 while the other was dropping visits.

@@ -8,7 +8,7 @@
 --       '1' = out of order, whoever waits
 -- Answers {status, 1 if a visit started, visit's start ms, first sighting there ms, first anywhere ms, event id or ''};
 -- status OK; GONE: the store is not this one (any more); FACE: the face is not there (any more); WAIT: earlier sightings
--- wait at the store, and this one goes behind them. Then nothing is changed.
+-- wait at the store, and this one goes behind them; DONE: the pending one waits no more. Then nothing is changed.
 local incarnation, faces, seen, origins, places, days, firsts, pending, events, today, before, after = unpack(KEYS)
 local part, face_id, person = ARGV[2], ARGV[3], ARGV[4]
 local at, date, midnight, window = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -21,6 +21,10 @@ local ORDERED = 1000
 if part ~= 'home' and ARGV[13] == '' and ARGV[14] == '' then
   local waiting = redis.call('XLEN', pending)
   if waiting > 0 and waiting <= ORDERED then return {'WAIT', 0, 0, 0, 0, ''} end
+end
+-- What no longer waits was counted by somebody else, perhaps under the name of somebody erased.
+if part ~= 'home' and ARGV[13] ~= '' and #redis.call('XRANGE', pending, ARGV[13], ARGV[13]) == 0 then
+  return {'DONE', 0, 0, 0, 0, ''}
 end
 
 local function earliest(hash, field)

@@ -1,5 +1,5 @@
 #!lua
--- Forget when anonymous persons were first seen at a store, once none of their visits there is kept.
+-- Forget when persons who are nobody's face any more were first seen at a store, once no visit of theirs is kept there.
 -- KEYS  days firsts        ARGV  prefix of the visits' keys, then the persons
 -- The visits' keys are made here from the days; they carry the store's hash tag, so all are in one slot.
 local dates = redis.call('SMEMBERS', KEYS[1])

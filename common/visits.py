@@ -94,7 +94,7 @@ class Visits:
         self._rekey = redis.register_script((here / "rekey.lua").read_text())
 
     async def record(self, seen: Seen) -> Recorded | None:
-        """Count the sighting; None if the face is gone, and nothing is changed then.
+        """Count the sighting; None if the face is gone, or what this settles waits no more: nothing is changed then.
 
         Raises SightingsWaiting if it has to go behind others, UnknownStore if the store is gone, TruthUnavailable;
         counting the same sighting again changes nothing.

@@ -31,6 +31,9 @@ LEAD = 0.015
 ALIKE = 0.985
 """a probe that is as near as that to a template, or to the mean, adds nothing"""
 
+TOP_K = 3
+"""candidates that a search for a sighting asks for, at least"""
+
 
 @dataclass(frozen=True, slots=True)
 class At:
@@ -44,20 +47,23 @@ class Adapter:
     def __init__(self, identifier: Identifier, ledger: Ledger) -> None:
         self._identifier = identifier
         self._ledger = ledger
+        self._cuts: dict[str, float] = {}
+        """group → its threshold when it was last searched here; a score below it need not be looked at further"""
 
     async def adapt(self, at: At, probe: Vectors, matched: Candidate, found: Identified, deadline: Deadline) -> bool:
         """Add the probe (d,) to the face it matched in the search `found`, if it is worth it. Never raises for want of
         coverage: whether it was added is all there is to say."""
-        home = at.home
-        if matched.score >= ALIKE:
+        home, group = at.home, at.store.group
+        if not self._cuts.get(group, 0.0) + COMFORT <= matched.score < ALIKE:
             return False
         try:
             present = await self._ledger.face(home.store, matched.face_id)
             if present is None or not is_useful(present, probe):
                 return False
             if found.mode == "home":  # nobody else was asked
-                asked = Asked(top_k=3, scope=Scope.GROUP)
+                asked = Asked(top_k=TOP_K, scope=Scope.GROUP)
                 (found,) = (await self._identifier.identify(at.store, probe[None], asked, deadline)).results
+            self._cuts[group] = found.threshold
             if not is_comfortable(found, matched):
                 return False
             await self._ledger.commit(home.store, home.incarnation, puts=[_with(present, matched.face_id, probe)])
@@ -74,6 +80,8 @@ def is_comfortable(result: Identified, matched: Candidate) -> bool:
     if (best.store, best.face_id) != (matched.store, matched.face_id) or best.score < result.threshold + COMFORT:
         return False
     rivals = [other for other in others if best.member_id is None or other.member_id != best.member_id]
+    if not rivals and len(result.candidates) >= TOP_K:
+        rivals = others[-1:]  # all that were named are one member's; whoever comes behind scores no higher
     return not rivals or rivals[0].score <= best.score - LEAD
 
 

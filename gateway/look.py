@@ -7,12 +7,14 @@ the one that is missing may know the person better, and counting the wrong one c
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
+from common.limits import MAX_TOP_K
 from common.pending import Waiting
 from common.types import Candidate, Scope, Vectors, Verdict
 from common.visits import person_of, window_ms
@@ -44,6 +46,8 @@ class Look:
 
     result: Identified
     candidate: Candidate | None
+    cut_off: bool = False
+    """everybody that the search named is taken, and it might have named more"""
 
     @property
     def sure(self) -> bool:
@@ -59,6 +63,8 @@ class Look:
     @property
     def everywhere(self) -> bool:
         """Whether nobody to be is nobody anywhere: at home, matches end the search."""
+        if self.cut_off:
+            return False
         return self.result.verdict is Verdict.NO_MATCH or (self.result.mode == "fan_out" and self.result.coverage.full)
 
 
@@ -73,6 +79,7 @@ class Frame:
     taken: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     """faces erased while this went on; a replica may still find them"""
+    picture: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def face(self, candidate: Candidate) -> str:
         return person_of(self.stores[candidate.store], candidate.face_id)
@@ -92,11 +99,12 @@ class Frame:
                 options.setdefault(person, candidate)
         return options
 
-    def take(self, result: Identified, options: Mapping[str, Candidate]) -> Look:
+    def take(self, result: Identified, options: Mapping[str, Candidate], top_k: int = MAX_TOP_K) -> Look:
         """The face is the best of them, and nobody else in the picture is that person."""
         person = max(options, key=lambda one: options[one].score, default=None)
         if person is None:
-            return Look(result, None)
+            named = result.candidates
+            return Look(result, None, len(named) >= top_k and named[-1].score >= result.threshold)
         self.taken.add(person)
         return Look(result, options[person])
 
@@ -108,19 +116,28 @@ class Looker:
     async def first(self, frame: Frame, probes: Vectors) -> list[Look | None]:
         """Home, then everywhere; the faces take persons so that the sum of the scores is highest. None: no shard
         answered."""
-        results = await self._search(frame, probes, Asked(top_k=len(probes) + SPARE))
+        asked = Asked(top_k=min(len(probes) + SPARE, MAX_TOP_K))
+        results = await self._search(frame, probes, asked)
         options = [{} if one is None else frame.options(one.candidates, one.threshold) for one in results]
         chosen = assign([{person: one.score for person, one in each.items()} for each in options])
         return [
-            None if one is None else frame.take(one, {} if person is None else {person: each[person]})
+            None if one is None else frame.take(one, {} if person is None else {person: each[person]}, asked.top_k)
             for one, each, person in zip(results, options, chosen, strict=True)
         ]
 
     async def again(self, frame: Frame, probe: Vectors) -> Look | None:
-        """Everywhere, for one face (d,); those who are another in the picture, or gone, are not it."""
-        asked = Asked(top_k=len(frame.taken) + len(frame.gone) + SPARE, scope=Scope.GROUP)
-        (result,) = await self._search(frame, probe[None], asked)
-        return None if result is None else frame.take(result, frame.options(result.candidates, result.threshold))
+        """Everywhere, for one face (d,); those who are another in the picture, or gone, are not it. A person may have
+        many faces, so if all that were named are such, as many again are asked for."""
+        top_k = len(frame.taken) + len(frame.gone) + SPARE
+        while True:
+            asked = Asked(top_k=min(top_k, MAX_TOP_K), scope=Scope.GROUP)
+            (result,) = await self._search(frame, probe[None], asked)
+            if result is None:
+                return None
+            look = frame.take(result, frame.options(result.candidates, result.threshold), asked.top_k)
+            if not look.cut_off or top_k >= MAX_TOP_K:
+                return replace(look, cut_off=False)
+            top_k *= 4
 
     async def _search(self, frame: Frame, probes: Vectors, asked: Asked) -> Sequence[Identified | None]:
         try:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from common.cluster_map import StoreConfig
-from common.errors import Conflict, FaceBound, TruthUnavailable, UnknownFace, UnknownStore
+from common.errors import Conflict, FaceBound, FaceChanged, TruthUnavailable, UnknownFace, UnknownStore
 from common.ledger import Ledger
 from common.members import BoundFace, MemberBook, MemberCard, Profile, unknown_member
 from common.records import FaceRecord
@@ -95,7 +95,8 @@ class Members:
             await self.forget_face(member_id, store.store, face_id)  # it may have gone after the binding was begun
             raise
         if before is not None and before != member_id:
-            with contextlib.suppress(TruthUnavailable):  # it is bound; that the other's set names it too does no harm
+            # It is bound; that the other's set names it too does no harm.
+            with contextlib.suppress(TruthUnavailable, FaceChanged):
                 await self.forget_face(before, store.store, face_id)
         return done
 

@@ -1,26 +1,31 @@
 """Settling what waited: the leader searches pending sightings again, in the order they were made, until none is left.
 
 In order, and one after the other within a group: strangers among them are enrolled as they would have been, and the
-next one already finds them. What still cannot be searched ends the turn for its group; nothing overtakes it. Two
+next one already finds them. Who was in the same picture is remembered until all of it is settled: two faces in it are
+two persons. What still cannot be searched ends the turn for its group; nothing overtakes it. Two
 leaders (an old one that does not know yet) only do the same work twice: commits compare, and visits are idempotent.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 from common.cluster_map import StoreConfig
 from common.errors import FacegridError, TruthUnavailable
+from common.events import order
 from common.pending import Pending, Waiting
 from gateway.deadline import Deadline
+from gateway.duty import in_turns
 from gateway.look import Sighting
 from gateway.sight import Outcome, Sighter
 from gateway.view import ClusterView
 
 PAUSE_S = 0.5
+PICTURES = 10_000
+"""remembered; nothing overtakes within a group, so a picture is done long before"""
 log = logging.getLogger("facegrid.resolver")
 
 
@@ -32,19 +37,21 @@ class Resolver:
         self._deadline_s = deadline_s
         self.waiting = 0
         """sightings found waiting at the last look; 0 while this gateway does not lead"""
+        self._settled: dict[str, set[str]] = {}
+        """picture of which faces wait → the persons that others in it turned out to be"""
 
     async def run(self, leading: Callable[[], bool]) -> None:
         """Settle whatever waits, while this gateway leads, until cancelled."""
-        while True:
-            settled = 0
+
+        async def turn() -> float:
+            return 0 if await self.turn() else PAUSE_S
+
+        def leads() -> bool:
             if not leading():
                 self.waiting = 0
-            else:
-                try:
-                    settled = await self.turn()
-                except TruthUnavailable as error:
-                    log.warning("Pending sightings wait on. %s", error.detail)
-            await asyncio.sleep(0 if settled else PAUSE_S)
+            return leading()
+
+        await in_turns("Settling what waits", turn, leads, PAUSE_S)
 
     async def turn(self) -> int:
         """One batch of each group; how many were settled. Raises TruthUnavailable."""
@@ -66,20 +73,27 @@ class Resolver:
             if not entries:
                 await self._pending.forget_store(store.store)
             waiting += [(entry, store) for entry in entries]
-        waiting.sort(key=lambda one: (one[0].at_ms, one[1].store, one[0].id))
+        waiting.sort(key=lambda one: (one[0].at_ms, one[1].store, order(one[0].id)))
         for settled, (entry, store) in enumerate(waiting):
             if not await self._settle(entry, store):
                 return settled
         return len(waiting)
 
     async def _settle(self, entry: Waiting, store: StoreConfig) -> bool:
+        others = self._settled.get(entry.picture, set()) if entry.picture else ()
         try:
             async with Deadline(self._deadline_s) as deadline:
-                sighting = Sighting(store, entry.at_ms, waited=entry)
+                waited = replace(entry, others=(*entry.others, *others))
+                sighting = Sighting(store, entry.at_ms, waited=waited)
                 (sighted,) = await self._sighter.sight(sighting, entry.probe[None], deadline)
         except TruthUnavailable:
             raise
         except FacegridError as error:
             log.warning("A pending sighting of store %s waits on. %s", store.store, error.detail)
             return False
-        return sighted.outcome is not Outcome.PENDING
+        if sighted.outcome is Outcome.PENDING:
+            return False
+        self._settled.setdefault(entry.picture, set()).add(sighted.person)
+        if len(self._settled) > PICTURES:
+            del self._settled[next(iter(self._settled))]
+        return True

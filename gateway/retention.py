@@ -8,18 +8,18 @@ stay are passed over and do not hold up the visitors behind them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from common.cluster_map import StoreConfig
-from common.errors import FacegridError, UnknownStore, VersionConflict
+from common.errors import FacegridError, TruthUnavailable, UnknownStore, VersionConflict
 from common.expiry import Aged, Cursors, Expiry
 from common.intervals import DAY_MS
 from common.ledger import Delete, Ledger
 from common.limits import RETENTION_DAYS
+from gateway.duty import in_turns
 from gateway.rekeying import Rekeying
 from gateway.view import ClusterView
 
@@ -65,13 +65,12 @@ class Retention:
     async def run(self, leading: Callable[[], bool]) -> None:
         """Take a turn a minute while this gateway leads, until cancelled. A task of its own: a turn may take longer
         than a lease, and two at a time do no harm."""
-        while True:
-            if leading():
-                try:
-                    await self.turn()
-                except FacegridError as error:
-                    log.warning("What has to be erased waits for the next turn: %s", error.code)
-            await asyncio.sleep(PAUSE_S)
+
+        async def turn() -> float:
+            await self.turn()
+            return PAUSE_S
+
+        await in_turns("Erasing what is too old", turn, leading, PAUSE_S)
 
     async def turn(self) -> None:
         """Do what erasures have left; then, at each store, erase a page of what is too old. Raises TruthUnavailable."""
@@ -79,8 +78,14 @@ class Retention:
         stores = list(self._view.stores.values())
         now_ms = int(time.time() * 1000)
         for store in stores:
-            await self._erase_page(store, now_ms)
-            await self._expiry.trim(store.store, now_ms - self._visit_days * DAY_MS, self._trimmed[store.store])
+            try:
+                await self._erase_page(store, now_ms)
+            except TruthUnavailable:
+                raise
+            except FacegridError as error:  # no reason to keep other stores waiting
+                log.warning("What has to be erased at one store waits for the next turn: %s", error.code)
+            before_ms = now_ms - self._visit_days * DAY_MS
+            await self._expiry.trim(store.store, before_ms, self._trimmed[store.store], self._view.stores)
         names = {store.store for store in stores}
         for gone in (self._passed.keys() | self._trimmed.keys()) - names:
             self._passed.pop(gone, None)

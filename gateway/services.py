@@ -14,6 +14,7 @@ from common.pending import Pending
 from common.settings import GatewaySettings
 from common.visits import Visits
 from gateway.catalogue import Catalogue
+from gateway.closing import Closing
 from gateway.deadline import Deadline
 from gateway.desk import Desk
 from gateway.encoder import EncoderPool
@@ -51,6 +52,7 @@ class Services:
     reviser: Reviser
     members: Members
     rekeying: Rekeying
+    closing: Closing
     reporter: Reporter
     merger: Merger
     desk: Desk

@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from common.errors import SightingsWaiting, VersionConflict
-from common.ledger import ABSENT, Ledger, Put
+from common.ledger import ABSENT, IDLE, Ledger, Put
 from common.pending import Pending, Waiting
 from common.records import FaceRecord, pack_vectors
 from common.rekeys import Rekeys
 from common.types import Candidate, Kind, Vectors, Verdict
-from common.visits import Recorded, Seen, Visits, window_ms
+from common.visits import Recorded, Seen, Visits
 from gateway.adapt import Adapter, At
 from gateway.deadline import Deadline
 from gateway.identify import Identified, Identifier
@@ -70,6 +70,8 @@ class Sighted:
     """who it is; of a stranger the new face, with no score; of one that waits the best match so far"""
     new: bool = False
     recorded: Recorded | None = None
+    person: str = ""
+    """whom it was counted as"""
 
 
 class Sighter:
@@ -127,7 +129,9 @@ class Sighter:
     async def _matched(self, frame: Frame, probe: Vectors, result: Identified, candidate: Candidate) -> Sighted | None:
         """Count the person; None if its face is gone meanwhile."""
         staff = candidate.kind is Kind.STAFF
-        recorded = await self._record(frame, candidate, "" if staff else "arrival")
+        waited = frame.sighting.waited
+        told = waited is not None and waited.announced  # of somebody else, who is taken back
+        recorded = await self._record(frame, candidate, "" if staff and not told else "arrival")
         if recorded is None:
             frame.gone.add(frame.face(candidate))
             frame.taken.discard(frame.person(candidate))
@@ -137,7 +141,7 @@ class Sighter:
             await self._adapter.adapt(at, probe, candidate, result, frame.deadline)
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
-        return Sighted(outcome, Verdict.MATCH, result.threshold, candidate, new, recorded)
+        return Sighted(outcome, Verdict.MATCH, result.threshold, candidate, new, recorded, frame.person(candidate))
 
     async def _record(self, frame: Frame, candidate: Candidate, event: str) -> Recorded | None:
         sighting, waited = frame.sighting, frame.sighting.waited
@@ -160,7 +164,9 @@ class Sighter:
         Nobody at all: there was no time, or the feed does not go back so far. Raises SightingsWaiting.
         """
         store = frame.sighting.store
-        version = result.coverage.searched[store.store]
+        version = result.coverage.searched.get(store.store)
+        if version is None:  # it went to another group, or was deleted, in between
+            return {}
         cut = result.threshold if result.home_threshold is None else result.home_threshold
         face_id = uuid.uuid4().hex
         while frame.deadline.remaining_s():
@@ -168,7 +174,7 @@ class Sighter:
                 done = await self._commit(frame, probe, face_id, version)
             except VersionConflict:
                 since = await self._kept.ledger.changes_since(store.store, version)
-                if since is None:
+                if since is None or since[0] == version:  # trimmed; or Redis has lost what the replica still has
                     break
                 version, written = since
                 if known := frame.options(_scored(store.store, written, probe), cut):
@@ -179,8 +185,9 @@ class Sighter:
             recorded = await self._record(frame, enrolled, "new_visitor")
             if recorded is None:  # erased in the same moment
                 break
-            frame.taken.add(frame.person(enrolled))
-            return Sighted(Outcome.COUNTED, Verdict.NO_MATCH, result.threshold, enrolled, True, recorded)
+            person = frame.person(enrolled)
+            frame.taken.add(person)
+            return Sighted(Outcome.COUNTED, Verdict.NO_MATCH, result.threshold, enrolled, True, recorded, person)
         return {}
 
     async def _commit(self, frame: Frame, probe: Vectors, face_id: str, version: int) -> int:
@@ -193,7 +200,7 @@ class Sighter:
             sighting.store.incarnation,
             puts=[put],
             expected_version=version,
-            only_if_none_waits=sighting.waited is None,
+            waiting=IDLE if sighting.waited is None else sighting.waited.id,
         )
         return done.version
 
@@ -201,26 +208,25 @@ class Sighter:
         """Keep the sighting for later. One that waited already is kept as it is."""
         guess = None if look is None else look.candidate
         if frame.sighting.waited is None:
+            frame.deadline.waive()
             store = frame.sighting.store
-            told = await self._announce(frame, guess)
+            told = await self._to_tell(frame, guess)
             others = tuple(sorted(frame.taken - {"" if guess is None else frame.person(guess)}))
-            waiting = Waiting(probe, frame.sighting.at_ms, told, others)
-            await self._kept.pending.add(store.store, waiting)
+            waiting = Waiting(probe, frame.sighting.at_ms, told, others, frame.picture)
+            await self._kept.pending.add(store, waiting, tell=True)
         threshold = None if look is None else look.result.threshold
         verdict = look.result.verdict if look is not None and look.sure else Verdict.INCONCLUSIVE
         return Sighted(Outcome.PENDING, verdict, threshold, guess)
 
-    async def _announce(self, frame: Frame, guess: Candidate | None) -> str:
-        """Tell the checkout who it may be; the person told of, or ''. The guess's home store notes the place first, so
-        that erasing the face finds what was told."""
+    async def _to_tell(self, frame: Frame, guess: Candidate | None) -> str:
+        """The person to tell the checkout of, or ''. The guess's home store notes the place first, so that erasing the
+        face finds what was told; one that is erased by then is not told of."""
         sighting = frame.sighting
         if guess is None or guess.kind is Kind.STAFF or sighting.late:
             return ""
-        place, home = sighting.store.store, frame.stores[guess.store]
-        if place != home.store:
-            await self._kept.rekeys.carry(home, guess.face_id, (place,), None)
-        await self._kept.pending.announce(place, frame.face(guess), sighting.at_ms, window_ms(sighting.store))
-        return frame.face(guess)
+        home = frame.stores[guess.store]
+        there = await self._kept.rekeys.carry(home, guess.face_id, (sighting.store.store,), None)
+        return frame.face(guess) if there else ""
 
 
 def _scored(store: str, written: dict[str, FaceRecord], probe: Vectors) -> list[Candidate]:

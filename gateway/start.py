@@ -33,6 +33,7 @@ from common.tasks import end
 from common.visits import Visits
 from gateway.catalogue import Catalogue
 from gateway.checkout import Checkout
+from gateway.closing import Closing
 from gateway.desk import Desk
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
@@ -153,6 +154,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
         reviser=reviser,
         members=members,
         rekeying=rekeying,
+        closing=Closing(truth.ledger, truth.rekeys, rekeying),
         reporter=Reporter(view, Sources(truth.visits, truth.pending, truth.rollups, reader)),
         merger=Merger(Holders(truth.ledger, truth.rekeys, truth.book), rekeying),
         desk=_desk(given, truth, view, members, leader),

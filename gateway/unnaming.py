@@ -81,8 +81,9 @@ class Unnaming:
                     await self._visits.record_anonymous(store, job.to, one.at_ms, one.id)
             elif (new := renamed(one, batch.jobs)) != one:
                 # Entries of a stream cannot be changed; one that is there twice for a moment counts once.
-                await self._pending.add(store.store, new)
-                await self._pending.remove(store.store, one.id)
+                with contextlib.suppress(UnknownStore):
+                    await self._pending.add(store, new)
+                    await self._pending.remove(store.store, one.id)
 
     async def _waiting(self, home: StoreConfig) -> list[tuple[StoreConfig, Waiting]]:
         """Every sighting of the group that waits, and where it was."""

@@ -93,8 +93,7 @@ def camera(
         typer.Option(
             metavar="TIME",
             callback=a_time,
-            help="When the video or the first photo was taken. Left out: as the files say. The gateway refuses times older "
-            "than FACEGRID_VISIT_DAYS.",
+            help="When the video or the first photo was taken. Left out: as the files say, which may be too old.",
         ),
     ] = None,
     spool: Annotated[

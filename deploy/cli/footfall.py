@@ -35,7 +35,11 @@ def footfall(
     *,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="TIME", help="Such as 2026-11-20, or a date-time with offset. Left out: midnight before."),
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Such as 2026-11-20, or a date-time with offset. Left out: the midnight before --to.",
+        ),
     ] = None,
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Until just before then. Left out: until now.")

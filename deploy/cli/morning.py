@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from deploy.cli.checked import word
+from deploy.cli.checked import short, word
 from deploy.cli.footfall import show
 from deploy.cli.output import out, say
 from deploy.cli.watch import line
@@ -17,7 +17,7 @@ from deploy.client.footfall import FootfallClient, RowBody
 from deploy.client.members import MemberClient
 from deploy.client.sightings import Sent, Shot, Sighting, SightingClient
 from deploy.demo.cast import Cast
-from deploy.demo.morning import CHAIN, OPENS, ZONE, Count, Passing, counted, morning_of
+from deploy.demo.morning import CHAIN, LASTS, OPENS, ZONE, Count, Passing, counted, morning_of
 from deploy.local.cluster import LocalCluster
 
 MEMBER = "c-1042"
@@ -49,13 +49,13 @@ def _show_checkout(cluster: LocalCluster, store: str) -> None:
     say(f"What the checkout of {store} was shown (facegrid watch {store}):")
     events = Watch(cluster.url, cluster.key, tell=lambda _: None).events(store, after="0-0")
     for event in itertools.islice(events, SHOWN):
-        say(f"  {line(event)}")
+        say(short(f"  {line(event)}", most=78))
 
 
 def _report(cluster: LocalCluster, truth: dict[str, Count], day: date) -> list[bool]:
     opens = datetime.combine(day, OPENS, ZoneInfo(ZONE))
     with FootfallClient(cluster.url, cluster.key) as client:
-        start, end = opens.isoformat(), (opens + timedelta(hours=4)).isoformat()
+        start, end = opens.isoformat(), (opens + LASTS).isoformat()
         report = client.footfall(group="default", start=start, end=end, bucket="hour")
     show(report)
     rows: list[tuple[str, RowBody | None]] = [

@@ -1,8 +1,8 @@
 """A morning of traffic for the demo: who walks past which camera when, and what a perfect count of it would say.
 
 Everybody is seen when they come in and again at the counter. Every third person visits the next store an hour later,
-every fourth comes back to their own after two hours, strangers come too. The figures are reckoned from this list, not
-from what the cluster answers.
+every fourth comes back to their own after two hours, strangers come too; no more people than a morning has time for.
+The figures are reckoned from this list, not from what the cluster answers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from deploy.demo.cast import Cast
 
 ZONE = "Europe/Vienna"
 OPENS = time(9)
+LASTS = timedelta(hours=4)
 STAY = timedelta(minutes=12)
 EVERY = timedelta(minutes=7)
 """between two people who come in"""
+SHOPPERS, STRANGERS = 15, 15
+"""at most: all are gone before the morning is over"""
 
 CHAIN = ""
 
@@ -52,13 +55,13 @@ def morning_of(cast: Cast, stores: Sequence[str], day: date) -> list[Passing]:
         for nth, moment in enumerate((at, at + STAY)):
             passings.append(Passing(as_ms(moment), stores[store % len(stores)], name, photos[nth % len(photos)]))
 
-    for nth, (person, photos) in enumerate(cast.shoppers):
+    for nth, (person, photos) in enumerate(cast.shoppers[:SHOPPERS]):
         comes(person.face_id, nth, opens + nth * EVERY, photos)
         if nth % 3 == 0:
             comes(person.face_id, nth + 1, opens + nth * EVERY + timedelta(hours=1), photos)
         if nth % 4 == 1:
             comes(person.face_id, nth, opens + nth * EVERY + timedelta(hours=2), photos)
-    names = list(dict.fromkeys(name for name, _ in cast.strangers))
+    names = list(dict.fromkeys(name for name, _ in cast.strangers))[:STRANGERS]
     for nth, name in enumerate(names):
         theirs = [photo for who, photo in cast.strangers if who == name]
         comes(name, nth, opens + nth * EVERY + timedelta(minutes=3), theirs)

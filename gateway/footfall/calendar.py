@@ -48,9 +48,15 @@ class Span(NamedTuple):
         return isinstance(at_ms, int) and self.start <= at_ms < self.end
 
 
+MACHINE_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+"""files among the zones that depend on the machine, or mean none"""
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Raises InvalidRequest, field `timezone`, for what is no IANA name."""
     try:
+        if name in MACHINE_ZONES:
+            raise ValueError(name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidRequest(

@@ -10,7 +10,6 @@ Killed between any two steps, the next turn goes on; two leaders at a time do no
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,11 +17,11 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from common.cluster_map import StoreConfig
-from common.errors import TruthUnavailable
 from common.intervals import DAY_MS
 from common.pending import Pending
 from common.rollups import Came, Day, Head, Rollups
 from common.visits import Visits, midnight_ms, utc_date
+from gateway.duty import in_turns
 from gateway.footfall.calendar import Span, local, midnight
 from gateway.footfall.figures import sums_of
 from gateway.footfall.identity import ANONYMOUS
@@ -88,14 +87,11 @@ class RollUp:
 
     async def run(self, leading: Callable[[], bool]) -> None:
         """Take turns while this gateway leads, until cancelled."""
-        while True:
-            written = 0
-            if leading():
-                try:
-                    written = await self.turn()
-                except TruthUnavailable as error:
-                    log.warning("Days are rolled up later. %s", error.detail)
-            await asyncio.sleep(0.1 if written else PAUSE_S)
+
+        async def turn() -> float:
+            return 0.1 if await self.turn() else PAUSE_S
+
+        await in_turns("Rolling up days", turn, leading, PAUSE_S)
 
     async def turn(self, now_ms: int | None = None) -> int:
         """Write a bounded number of days, over all stores; how many. 0: nothing is due. Raises TruthUnavailable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -185,7 +186,8 @@ async def erase(
     home = await found.view.store(store)
     known = await found.rekeying.known(store, [check_name("face_id", face_id)])
     version = await found.enroller.erase(home, face_id, limit)
-    await found.rekeying.at_once(store, known, limit)
-    receipt = await found.erasures.receipt(home, version, wait, limit)
+    receipt, _ = await asyncio.gather(
+        found.erasures.receipt(home, version, wait, limit), found.rekeying.at_once(store, known, limit)
+    )
     answer = ErasureAnswer.of(receipt)
     return EraseAnswer(**answer.model_dump(), face_id=face_id, deleted=True, visible=receipt.visible)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from common.limits import MAX_EMBEDDINGS
 from common.types import Kind, Verdict
@@ -17,7 +18,18 @@ from gateway.sight import Sighted
 
 AT = "When it was, RFC 3339 with an offset; left out: now. At most 5 minutes ahead, and not before visits are kept."
 CAMERA = "Which camera of the store."
+RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 TRACK = "Name of a track: all photos or embeddings are of one person, and their mean is searched."
+
+
+def _as_text(value: object) -> object:
+    """RFC 3339 alone: pydantic would take a number, too, for seconds."""
+    if not (isinstance(value, str) and RFC_3339.match(value)) and not isinstance(value, datetime):
+        raise ValueError("must be RFC 3339, such as 2026-11-20T09:00:00+01:00")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 
 
 class SightingFields(BaseModel):
@@ -25,7 +37,7 @@ class SightingFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    at: AwareDatetime | None = Field(None, description=AT)
+    at: Moment | None = Field(None, description=AT)
     camera: Name | None = Field(None, description=CAMERA)
     track: Name | None = Field(None, description=TRACK)
 
@@ -43,7 +55,7 @@ class SightingBody(Body):
     )
 
     embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_EMBEDDINGS)]
-    at: Annotated[AwareDatetime, Field(strict=False)] | None = Field(None, description=AT)
+    at: Annotated[Moment, Field(strict=False)] | None = Field(None, description=AT)
     camera: Name | None = Field(None, description=CAMERA)
     track: Name | None = Field(None, description=TRACK)
 

@@ -39,6 +39,13 @@ def test_another_face_of_the_same_member_is_no_rival() -> None:
     assert not is_comfortable(found(ada, Candidate("B", "bob", 0.969, Kind.MEMBER, "c-2")), ada)
 
 
+def test_somebody_behind_all_faces_of_a_member_that_were_named_may_be_a_rival() -> None:
+    faces = [Candidate("A", f"ada-{nth}", score, Kind.MEMBER, "c-1") for nth, score in enumerate((0.97, 0.969, 0.968))]
+    assert not is_comfortable(found(*faces), faces[0])
+    far = Candidate("A", "ada-9", 0.97 - LEAD - 0.001, Kind.MEMBER, "c-1")
+    assert is_comfortable(found(*faces, far), faces[0])
+
+
 def test_a_score_barely_above_the_threshold_is_not() -> None:
     barely = Candidate("A", "ada", CUT + COMFORT - 0.001)
     assert not is_comfortable(found(barely), barely)

@@ -189,7 +189,7 @@ async def test_stores_in_several_time_zones_need_one_to_be_named(world: World) -
 async def test_sightings_that_wait_and_faces_that_were_rejected_are_told_with_the_figures(world: World) -> None:
     await world.see("A", "A", "ada", [NINE, NINE + 45 * MINUTE])
     for at in (NINE - DAY_MS, NINE + MINUTE, NINE + 20 * MINUTE):
-        await world.pending.add("A", Waiting(ROW[0], at))
+        await world.pending.add(world.stores["A"], Waiting(ROW[0], at))
     for at, mark in ((NINE, "1"), (NINE + MINUTE, "2"), (NINE + 3 * 60 * MINUTE, "3"), (NINE + DAY_MS, "4")):
         await world.visits.rejected("A", at, ["BLURRED"], mark)
     (row,) = (await world.report(*DAY, store="A")).stores

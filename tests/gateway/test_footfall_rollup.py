@@ -18,7 +18,7 @@ from common.errors import InvalidRequest, TruthUnavailable
 from common.intervals import DAY_MS
 from common.pending import Waiting
 from common.rollups import HLL_ERROR, Came, Head
-from common.visits import utc_date
+from common.visits import Seen, utc_date
 from gateway.footfall.calendar import Bucket, midnight
 from gateway.footfall.figures import Figures
 from gateway.footfall.report import Report
@@ -195,12 +195,11 @@ async def test_nothing_is_rolled_up_while_a_sighting_of_that_time_waits(world: W
     store = await world.create("A")
     await world.enrol("A", "ada")
     await world.see("A", "A", "ada", [ms("2026-03-10T10:00:00")])
-    await world.pending.add("A", Waiting(ROW[0], ms("2026-03-11T10:00:00")))
+    await world.pending.add(store, Waiting(ROW[0], ms("2026-03-11T10:00:00")))
     await world.roll_until_done(NOW)
     assert (await world.rollups.days("A", []))[0] == Head()
     (waiting,) = await world.pending.entries("A")
-    await world.see("A", "A", "ada", [waiting.at_ms])
-    await world.pending.remove(store.store, waiting.id)
+    await world.visits.record(Seen(store, store, "ada", waiting.at_ms, pending_id=waiting.id))
     await world.roll_until_done(NOW)
     assert [day.pv for day in await day_figures(world, "2026-03-10", "2026-03-12", store="A")] == [1, 1]
     assert await world.visits.dates("A") == set()

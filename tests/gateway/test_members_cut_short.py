@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import TruthUnavailable
+from common.errors import FaceChanged, TruthUnavailable
 from common.settings import GatewaySettings
 from tests.gateway.in_process import Cluster, cluster, gateway_app, unit
 
@@ -145,6 +145,19 @@ async def test_binding_to_another_member_cut_short_anywhere_never_loses_a_bindin
     assert breaks == 4  # the set and the record; that the other's set keeps an entry is no failure
     assert (await check(chain, redis))["c-2"] == {"A/ada"}
     assert await send(chain, "DELETE", "c-1") == 204  # whatever its set still names
+    assert (await check(chain, redis))["c-2"] == {"A/ada"}
+
+
+async def test_a_face_that_others_keep_writing_is_bound_though_the_other_member_still_lists_it(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await send(chain, "PUT", "c-1/faces/A/ada") == 200
+
+    async def busy(*_: object) -> None:
+        raise FaceChanged("The face was written by another request meanwhile.")
+
+    monkeypatch.setattr(chain.services.members, "forget_face", busy)
+    assert await send(chain, "PUT", "c-2/faces/A/ada") == 200
     assert (await check(chain, redis))["c-2"] == {"A/ada"}
 
 

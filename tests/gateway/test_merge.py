@@ -230,9 +230,10 @@ async def test_a_template_added_at_this_moment_is_not_lost(chain: Cluster, monke
 async def test_sightings_that_wait_name_the_one(chain: Cluster) -> None:
     pending, ada, twin = chain.services.pending, person(chain, INTO), person(chain, FROM)
     chain.shards.apps.clear()  # so that they wait on
-    await pending.add("D", Waiting(unit(91)[0], ms(1), twin, ("A/x/y",)))
-    await pending.add("D", Waiting(unit(92)[0], ms(2), "", ("A/x/y", twin)))
-    await pending.add("D", Waiting(unit(93)[0], ms(3), ada, ("A/x/y",)))
+    store = chain.services.view.stores["D"]
+    await pending.add(store, Waiting(unit(91)[0], ms(1), twin, ("A/x/y",)))
+    await pending.add(store, Waiting(unit(92)[0], ms(2), "", ("A/x/y", twin)))
+    await pending.add(store, Waiting(unit(93)[0], ms(3), ada, ("A/x/y",)))
     assert (await merged(chain)).status_code == 200
     found = {one.at_ms: (one.announced, set(one.others)) for one in await pending.entries("D")}
     assert found == {ms(1): (ada, {"A/x/y"}), ms(2): ("", {"A/x/y", ada}), ms(3): (ada, {"A/x/y"})}

@@ -373,6 +373,7 @@ async def test_metrics_say_how_the_cluster_is_and_name_no_store(chain: Cluster) 
         "facegrid_moves_queued",
         "facegrid_dead_shards",
         "facegrid_stranded_shards",
+        "facegrid_pending_sightings",
     }
     assert 'facegrid_shards{state="ready"} 3.0' in lines
     assert "A-1" not in answer.text

@@ -39,7 +39,7 @@ STEPS: list[tuple[type, str]] = [
     (Pending, "remove"),
     (Rekeys, "change"),
 ]
-STEPS_OF_ADA = 12
+STEPS_OF_ADA = 13
 """calls of those that the erasure in `chain` makes; a test compares"""
 
 
@@ -70,7 +70,7 @@ async def see(running: Cluster, store: str, minutes: int, rows: np.ndarray = ADA
 async def beside_ada(running: Cluster) -> None:
     """Somebody whom nobody knows, seen at C, and not her: she is in the same picture."""
     others = (person(running),)
-    await running.services.pending.add("C", Waiting(unit(99)[0], ms(215), "", others))
+    await running.services.pending.add(running.services.view.stores["C"], Waiting(unit(99)[0], ms(215), "", others))
 
 
 def ms(minutes: int) -> int:
@@ -164,7 +164,7 @@ async def test_a_waiting_probe_that_looks_like_her_is_dropped_though_nothing_nam
     like = ADAS[0] + 0.03 * unit(5)[0]
     like = np.ascontiguousarray(like / np.linalg.norm(like), dtype=np.float32)
     assert float(like @ ADAS[0]) > 0.99
-    await chain.services.pending.add("C", Waiting(like, ms(220)))
+    await chain.services.pending.add(chain.services.view.stores["C"], Waiting(like, ms(220)))
     await erase(chain)
     assert [waiting.at_ms for waiting in await chain.services.pending.entries("C")] == [ms(215)]
     (found,) = (await visits(chain, "C")).values()

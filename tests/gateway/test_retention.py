@@ -12,12 +12,14 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
+from common.errors import PendingFull
 from common.expiry import Aged, Cursors, Expiry
 from common.intervals import DAY_MS
 from common.ledger import Ledger, Put
 from common.records import FaceRecord, pack_vectors, standing_of
 from common.types import DLIB_SPACE, Kind
 from gateway import retention
+from gateway.rekeying import Rekeying
 from gateway.retention import Retention, expired, unseen_since_ms
 from tests.gateway.in_process import Cluster, cluster, unit
 from tests.gateway.remains import naming
@@ -62,14 +64,16 @@ def new_retention(shop: Cluster, redis: Redis) -> Retention:
     return Retention(services.view, services.ledger, Expiry(redis), services.rekeying, VISIT_DAYS)
 
 
-async def enrol(shop: Cluster, face_id: str, days_ago: float, kind: Kind = Kind.VISITOR, seed: int = 0) -> None:
+async def enrol(
+    shop: Cluster, face_id: str, days_ago: float, kind: Kind = Kind.VISITOR, seed: int = 0, store: str = "A"
+) -> None:
     """A face last seen so many days ago."""
     at = time.time() - days_ago * 86_400
     rows = unit(seed)
     record = FaceRecord(rows[0], DLIB_SPACE, kind, at, at, 1)
     put = Put(face_id, record.pack(), pack_vectors(rows), standing=standing_of(record), seen_ms=int(at * 1000))
-    store = shop.services.view.stores["A"]
-    await shop.services.ledger.commit("A", store.incarnation, puts=[put])
+    incarnation = shop.services.view.stores[store].incarnation
+    await shop.services.ledger.commit(store, incarnation, puts=[put])
 
 
 async def left(redis: Redis) -> set[str]:
@@ -127,6 +131,23 @@ async def test_a_turn_erases_a_page_of_a_store_and_not_more(
     assert found == [{f"f{n}" for n in range(count)} for count in (6, 2, 0)]
 
 
+async def test_one_store_where_an_erasure_cannot_be_finished_does_not_hold_up_the_others(
+    redis_url: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = ("A", "B")
+    async with cluster(redis_url, shards=1) as chain:
+        for store in stores:
+            await chain.create(store)
+            await enrol(chain, "old", 40, store=store)
+
+        async def is_full(*_: object) -> None:
+            raise PendingFull("Too many wait.")
+
+        monkeypatch.setattr(Rekeying, "follow_up", is_full)
+        await new_retention(chain, redis).turn()
+        assert [await redis.hlen(keys.faces(store)) for store in stores] == [0, 0]
+
+
 async def test_who_comes_back_in_that_moment_stays(
     shop: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,15 +193,17 @@ async def test_what_no_report_needs_any_more_is_trimmed_and_the_rest_kept(redis:
     await redis.hset(keys.rejections("A"), mapping=hours)
     old = int(NOW - DAY_MS)
     firsts: Fields = {"~v1": old - 1, "~v2": old - 1, "A/0/ada": old - 1, "~v3": NOW}
+    firsts |= {"A/1/created-anew": old - 1, "B/0/store-gone": old - 1, "B/0/store-gone-lately": NOW}
     await redis.hset(keys.firsts("A"), mapping=firsts)
     await redis.sadd(keys.visit_days("A"), "2027-01-15")
     await redis.hset(keys.visits("A", "2027-01-15"), "~v2", "0-0")
     assert time.strftime("%Y-%m-%dT%H", time.gmtime(old / 1000)) == "2027-01-14T08"
-    await Expiry(redis).trim("A", old, Cursors())
+    homes = {"A": StoreConfig("A", "s1", incarnation="0123")}
+    await Expiry(redis).trim("A", old, Cursors(), homes)
     assert await redis.hkeys(keys.feedback("A")) == [f"{NOW - DAY_MS}-3".encode(), f"{NOW}-0".encode()]
     assert set(await redis.hkeys(keys.rejections("A"))) == {b"2027-01-14T08 DARK b:0", b"2027-01-15T09 DARK c:1"}
-    assert set(await redis.hkeys(keys.firsts("A"))) == {b"~v2", b"A/0/ada", b"~v3"}
-    await Expiry(redis).trim("A", old + 1, Cursors())
+    assert set(await redis.hkeys(keys.firsts("A"))) == {b"~v2", b"A/0/ada", b"~v3", b"B/0/store-gone-lately"}
+    await Expiry(redis).trim("A", old + 1, Cursors(), homes)
     assert await redis.hkeys(keys.feedback("A")) == [f"{NOW}-0".encode()]
 
 
@@ -188,5 +211,5 @@ async def test_trimming_reaches_everything_step_by_step(redis: Redis) -> None:
     await redis.hset(keys.feedback("A"), mapping={f"{n}-0": "1" for n in range(5000)})
     expiry, cursors = Expiry(redis), Cursors()
     for _ in range(30):
-        await expiry.trim("A", 4999, cursors)
+        await expiry.trim("A", 4999, cursors, {})
     assert await redis.hkeys(keys.feedback("A")) == [b"4999-0"]

@@ -37,6 +37,18 @@ def test_every_setting_given_to_a_service_is_one_of_its_settings(services: dict[
         assert given <= fields, name
 
 
+def test_the_gateway_is_given_every_setting_of_footfall_and_webhooks_with_its_default(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    about = ("sight_", "webhook_", "visit_", "pending_")
+    fields = {name: field for name, field in GatewaySettings.model_fields.items() if name.startswith(about)}
+    given = services["gateway"]["environment"]
+    expected = {f"FACEGRID_{name.upper()}": f"{field.default}" for name, field in fields.items()}
+    assert {name: given.get(name) for name in expected} == {
+        name: f"${{{name}:-{default}}}" for name, default in expected.items()
+    }
+
+
 def test_shards_announce_the_name_and_port_under_which_they_are_reached(services: dict[str, dict[str, Any]]) -> None:
     for name in ("shard-1", "shard-2", "shard-3"):
         environment = services[name]["environment"]

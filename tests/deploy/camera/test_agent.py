@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from common.limits import NAME
 from deploy.camera.agent import PHOTOS, PIECE_MS, WORTH_CLOSING_MS, Agent
 from deploy.camera.source import Frame
+from deploy.camera.spool import name_of
 from deploy.client.sightings import Sighting
 from gateway.encoder import Box
 from tests.deploy.camera.made import NINE, Drawn, box, frames
@@ -99,6 +100,16 @@ def test_the_same_frames_again_make_the_same_sightings_and_other_times_other_nam
     later = {sighting.track for sighting in watched(boxes, seen=frames(3, start_ms=NINE + 1))}
     assert not names & later
     assert all(NAME.fullmatch(name) for name in names | later)
+
+
+def test_photos_of_one_instant_with_faces_at_one_place_are_sightings_of_their_own() -> None:
+    """Files unpacked together have the same time to the millisecond, and portraits the same place."""
+    rng = np.random.default_rng(8)
+    seen = [Frame(rng.integers(0, 255, (400, 600, 3), dtype=np.uint8), NINE) for _ in range(3)]
+    put = watched([[box(100)]] * 3, seen=seen)
+    assert times(put) == [0, 0, 0]
+    assert len({name_of(sighting) for sighting in put}) == 3
+    assert put == watched([[box(100)]] * 3, seen=seen)
 
 
 def test_frames_without_anybody_make_nothing() -> None:

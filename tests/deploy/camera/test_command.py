@@ -60,10 +60,13 @@ def test_a_folder_is_sent_and_what_became_of_it_is_told(photos: Path, tmp_path: 
     assert "NOT_AN_IMAGE" in output
 
 
-def test_refused_sightings_are_counted_by_their_code(photos: Path, tmp_path: Path) -> None:
+def test_refused_sightings_are_counted_by_their_code_with_the_reason_and_it_ends_with_1(
+    photos: Path, tmp_path: Path
+) -> None:
     with Receiver(lambda _: problem(422, "INVALID_REQUEST", "at")) as receiver:
         arguments = ["--folder", photos, "--start", START, "--url", receiver.url, "--spool", tmp_path / "spool"]
-        output = facegrid("vienna", *arguments)
+        output = facegrid("vienna", *arguments, code=1)
+    assert "INVALID_REQUEST: invalid_request." in output
     assert "2 refused (INVALID_REQUEST 2)" in output
     assert len(list((tmp_path / "spool" / "rejected").iterdir())) == 2
 

@@ -142,7 +142,7 @@ def test_without_opencv_a_video_says_what_to_install_and_a_folder_does_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(OpenCvMissing, match=r"pip install facegrid\[camera\]"):
+    with pytest.raises(OpenCvMissing, match="pip install opencv-python-headless"):
         Video(tmp_path / "v.mp4")
     photo(tmp_path / "a.png", 1)
     assert seen(folder(tmp_path)) == [(0, 1)]

@@ -115,6 +115,7 @@ def test_no_command_at_all_shows_the_help_and_the_version_is_one_line() -> None:
         ["member", "put", "c 1", "--name", "Ada"],
         ["member", "put", "c-1", "--name", "Ada", "--attribute", "language"],
         ["member", "put", "c-1", "--name", "Ada", "--attribute", "a=1", "--attribute", "a=2"],
+        ["member", "put", "c-1", "--name", "Ada", "--attribute", "a b=1"],
         ["member", "bind", "c-1", "vienna"],
         ["stores", "--url", "http://"],
         ["stores", "--key", "schlüssel"],

@@ -115,6 +115,7 @@ async def test_the_command_prints_what_the_gateway_reports(redis: Redis, redis_u
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
     async with World(redis) as world:
         await world.create("A", "UTC")
+        await world.create("B", "Europe/Vienna")
         await world.enrol("A", "ada", "m", seen_ms=int(noon.timestamp() * 1000))
         await world.see("A", "A", "ada", [int(noon.timestamp() * 1000)])
     asked = ["footfall", "--store", "A", "--from", f"{noon:%Y-%m-%d}", "--to", f"{noon + timedelta(days=1):%Y-%m-%d}"]
@@ -122,9 +123,12 @@ async def test_the_command_prints_what_the_gateway_reports(redis: Redis, redis_u
         table = CliRunner().invoke(app, [*asked, "--bucket", "hour", "--url", gateway.url])
         as_csv = CliRunner().invoke(app, [*asked, "--csv", "--url", gateway.url])
         refused = CliRunner().invoke(app, ["footfall", "--store", "Z", "--url", gateway.url])
+        of_two_zones = CliRunner().invoke(app, ["footfall", "--group", "default", "--url", gateway.url])
     assert table.exit_code == 0, table.stderr
     assert f"{noon:%Y-%m-%d %H:%M}  █" in table.stdout
     (row,) = csv.DictReader(io.StringIO(as_csv.stdout))
     assert (row["store"], row["pv"], row["members"]) == ("A", "1", "1")
     assert refused.exit_code == 1
     assert "Store Z does not exist" in refused.stderr
+    assert of_two_zones.exit_code == 1
+    assert "--timezone" in of_two_zones.stderr
