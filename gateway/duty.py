@@ -1,4 +1,5 @@
-"""What only the leading gateway does beside requests, in turns: every gateway runs the loop, one at a time acts in it.
+"""What only the leading gateway does beside requests, in turns, leading itself among it: every gateway runs the loops,
+one at a time acts in them.
 
 Duties are safe to be done by two at once for a moment (an old leader that does not know yet), so none holds a lock.
 """
@@ -17,7 +18,7 @@ log = logging.getLogger("facegrid.duty")
 async def in_turns(
     name: str, turn: Callable[[], Awaitable[float]], leading: Callable[[], bool], pause_s: float
 ) -> None:
-    """Take turns while this gateway leads, until cancelled. `turn` answers how many seconds to pause after it; after a
+    """Take turns while this gateway leads (or may), until cancelled. `turn` says how long to pause after it, s; after a
     failure, and while another leads, it is `pause_s`."""
     while True:
         wait_s = pause_s

@@ -20,6 +20,7 @@ from common.settings import GatewaySettings
 from common.types import ReplicaState
 from common.wire import AwaitCall
 from gateway.decisions import Change, Look, Step, decide, stage, stranded
+from gateway.duty import in_turns
 from gateway.patience import Absences, Unchanged
 from gateway.shard_client import ShardClient
 from gateway.view import ClusterView
@@ -66,17 +67,16 @@ class Leader:
 
     async def run(self) -> None:
         """Lead whenever the lease is free, until cancelled."""
-        while True:
+        longest_s = min(self._lease_s / 3, LONGEST_PAUSE_S)
+
+        async def turn() -> float:
             try:
-                busy = await self.turn()
+                return min(longest_s, BUSY_PAUSE_S) if await self.turn() else longest_s
             except (TruthUnavailable, LeaseLost) as error:
                 self._lead(None, error.detail)
-                busy = False
-            # Whatever it is: the loop must not end, or a gateway that holds the lease would lead nothing.
-            except Exception as error:
-                log.error("A turn of the leader failed", exc_info=error)
-                busy = False
-            await asyncio.sleep(min(self._lease_s / 3, BUSY_PAUSE_S if busy else LONGEST_PAUSE_S))
+                return longest_s
+
+        await in_turns("Leading", turn, lambda: True, longest_s)
 
     async def release(self) -> None:
         """Let another lead at once, if this gateway leads."""

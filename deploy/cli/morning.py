@@ -33,7 +33,7 @@ def morning(cluster: LocalCluster, cast: Cast, stores: Sequence[str]) -> list[bo
         person, _ = cast.shoppers[0]
         members.put_member(MEMBER, {"display_name": "Ada Lovelace", "tier": "gold"})
         members.bind(MEMBER, stores[0], person.face_id)
-    say(f"A morning of traffic, replayed with its own times: {len(passings)} sightings at three cameras.")
+    say(f"A morning of traffic, with its own times: {len(passings)} sightings at three cameras.")
     with out().status("Counting …"), SightingClient(cluster.url, cluster.key) as cameras:
         unsent = [one for one in passings if not isinstance(cameras.post(_sighting(one)), Sent)]
     _show_checkout(cluster, stores[0])
