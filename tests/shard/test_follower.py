@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from common.cluster_map import ClusterMap
 from common.ledger import Ledger, Put
-from common.types import VISITOR, Kind, KnownAs, StoreView, Vectors
-from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, truth_of, unit
+from common.types import VISITOR, Kind, KnownAs, ReplicaState, StoreView, Vectors
+from tests.shard.helpers import PATIENCE_S, Running, Writer, eventually, ready, running, settings_for, truth_of, unit
 
 ROWS = unit(50)
 
@@ -219,6 +219,15 @@ async def test_a_record_that_cannot_be_searched_is_left_out_by_name(
     assert str(ROWS[0][0])[:6] not in caplog.text
 
 
+async def beaten_twice(redis: Redis) -> None:
+    """Return once the replica was announced as ready, and again."""
+    heard: set[float] = set()
+    async with asyncio.timeout(PATIENCE_S):
+        while len(heard) < 2:
+            heard |= {beat.at for beat in await ClusterMap(redis).replicas() if beat.state is ReplicaState.READY}
+            await asyncio.sleep(0.01)
+
+
 async def test_an_unreadable_record_holds_up_its_own_store_only(
     redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +235,7 @@ async def test_an_unreadable_record_holds_up_its_own_store_only(
     bad, good = await writer.open("A"), await writer.open("B")
     await writer.put(bad, named(0, 2))
     async with ready(settings_for(redis_url)) as one:
+        await beaten_twice(redis)  # after the first beat it searches nothing before it has what was committed by then
         await writer.put(bad, {"x": ROWS[5]})
         await one.reach("A", 3)
         junk = Put("y", ormsgpack.packb({"row": b"", "unheard": 1}), b"")

@@ -107,6 +107,8 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # its sender was killed in the middle; a gateway takes no half of a body either
                 self._reply(receiver._take(parsed(self.path, self.headers["Content-Type"], body)))
 
             def _reply(self, answer: Answer) -> None:
