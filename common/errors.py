@@ -2,6 +2,10 @@
 
 FacegridError                       500 INTERNAL
 ├── UnsafeBinding                   500 UNSAFE_BINDING
+├── CannotTrain                     500 CANNOT_TRAIN
+├── InvalidManifest                 500 INVALID_MANIFEST
+│   ├── WrongHash                   500 WRONG_HASH
+│   └── BrokenModel                 500 BROKEN_MODEL
 ├── InvalidRequest                  422 INVALID_REQUEST
 │   ├── MalformedBody               400 MALFORMED_BODY
 │   ├── UnsupportedMediaType        415 UNSUPPORTED_MEDIA_TYPE
@@ -16,8 +20,11 @@ FacegridError                       500 INTERNAL
 │   │   └── ImageTooLarge           422 IMAGE_TOO_LARGE
 │   ├── NoFace                      422 NO_FACE
 │   ├── MultipleFaces               422 MULTIPLE_FACES
+│   ├── PoorQuality                 422 POOR_QUALITY
 │   ├── MixedTrack                  422 MIXED_TRACK
 │   ├── StoreRequired               422 STORE_REQUIRED
+│   ├── UnknownSpace                422 UNKNOWN_SPACE
+│   ├── InvalidCurve                422 INVALID_CURVE
 │   └── WrongSpace                  422 WRONG_SPACE
 ├── Unauthorized                    401 UNAUTHORIZED
 ├── NotFound                        404 NOT_FOUND
@@ -43,6 +50,7 @@ FacegridError                       500 INTERNAL
     ├── EncoderMissing              503 ENCODER_MISSING
     ├── NoLiveShard                 503 NO_LIVE_SHARD
     ├── PendingFull                 503 PENDING_FULL
+    ├── SpaceChanging               503 SPACE_CHANGING
     ├── WebhookRefused              503 WEBHOOK_REFUSED
     ├── NothingSearched             503 NOTHING_SEARCHED
     ├── PartialCoverage             503 PARTIAL_COVERAGE
@@ -102,6 +110,26 @@ class UnsafeBinding(FacegridError):
     code, title = "UNSAFE_BINDING", "Refusing to listen beyond this machine without a key"
 
 
+class CannotTrain(FacegridError):
+    """Raised by `facegrid train` alone, never answered: photos, run folder or libraries are not what it needs."""
+
+    code, title = "CANNOT_TRAIN", "Training cannot go on"
+
+
+class InvalidManifest(FacegridError):
+    """Raised at start, never answered; its subclasses too."""
+
+    code, title = "INVALID_MANIFEST", "The manifest of a model is not valid"
+
+
+class WrongHash(InvalidManifest):
+    code, title = "WRONG_HASH", "A model is not the one that its manifest means"
+
+
+class BrokenModel(InvalidManifest):
+    code, title = "BROKEN_MODEL", "A model cannot be used as its manifest says"
+
+
 class InvalidRequest(FacegridError):
     status, code, title = 422, "INVALID_REQUEST", "The request is not valid"
 
@@ -158,12 +186,26 @@ class MultipleFaces(InvalidRequest):
     code, title = "MULTIPLE_FACES", "The photo shows more than one face"
 
 
+class PoorQuality(InvalidRequest):
+    code, title = "POOR_QUALITY", "The photo is too poor to enrol"
+
+
 class MixedTrack(InvalidRequest):
     code, title = "MIXED_TRACK", "The photos of the track are not of one person"
 
 
 class StoreRequired(InvalidRequest):
     code, title = "STORE_REQUIRED", "A store has to be named"
+
+
+class UnknownSpace(InvalidRequest):
+    code, title = "UNKNOWN_SPACE", "No such embedding space"
+
+
+class InvalidCurve(InvalidRequest):
+    """Raised at start, never answered."""
+
+    code, title = "INVALID_CURVE", "These are no measured false match rates"
 
 
 class WrongSpace(InvalidRequest):
@@ -266,6 +308,10 @@ class NoLiveShard(Unavailable):
 
 class PendingFull(Unavailable):
     code, title = "PENDING_FULL", "Too many sightings of the store wait already"
+
+
+class SpaceChanging(Unavailable):
+    code, title = "SPACE_CHANGING", "The store is changing its embedding space"
 
 
 class WebhookRefused(Unavailable):

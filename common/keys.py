@@ -140,6 +140,31 @@ def webhook_cursor(store: str) -> str:
     return f"fg:{{{store}}}:webhook"
 
 
+def migration(store: str) -> str:
+    """hash: the last change of the store's embedding space and how far it has come; see `common.migrations`"""
+    return f"fg:{{{store}}}:migration"
+
+
+def left_behind(store: str) -> str:
+    """set: faces without a template, whom the last change of space could not re-encode"""
+    return f"fg:{{{store}}}:left-behind"
+
+
+def staged_faces(store: str) -> str:
+    """hash: face_id → what `faces` will hold in the space to come; only of faces that have not changed since"""
+    return f"fg:{{{store}}}:staged:faces"
+
+
+def staged_templates(store: str) -> str:
+    """hash: the same for `templates`"""
+    return f"fg:{{{store}}}:staged:templates"
+
+
+def staged_left_behind(store: str) -> str:
+    """set: the same for `left_behind`"""
+    return f"fg:{{{store}}}:staged:left-behind"
+
+
 MEMBERS = "fg:{members}:profiles"
 """hash: member_id → profile as JSON"""
 MEMBER_BINDINGS = "fg:{members}:bindings"
@@ -170,6 +195,10 @@ def of_faces(store: str) -> list[str]:
         places(store),
         rekeys(store),
         pending(store),
+        left_behind(store),
+        staged_faces(store),
+        staged_templates(store),
+        staged_left_behind(store),
     ]
 
 
@@ -184,4 +213,5 @@ def of_store(store: str) -> list[str]:
         feedback(store),
         rollups(store),
         webhook_cursor(store),
+        migration(store),
     ]

@@ -22,7 +22,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import FaceChanged, SightingsWaiting, UnknownStore, VersionConflict
+from common.errors import FaceChanged, FacegridError, SightingsWaiting, SpaceChanging, UnknownStore, VersionConflict
 from common.records import FaceRecord
 from common.truth import truth
 
@@ -30,6 +30,7 @@ ANY = b"*"
 ABSENT = b""
 LOAD_BATCH = 1000
 IDLE = "idle"
+CREATION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Ledger:
         `waiting`: IDLE, not while sightings wait; or the id of the one that this settles, only while that one waits.
 
         Raises VersionConflict if the store is not at `expected_version`, SightingsWaiting if `waiting` is not so,
-        FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this
-        incarnation of it) is gone, TruthUnavailable.
+        FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this creation of it) is
+        gone, SpaceChanging if it changed its space, TruthUnavailable.
         """
         expected: Any = "" if expected_version is None else expected_version
         arguments: list[Any] = [
@@ -129,7 +130,7 @@ class Ledger:
             case b"FACE":
                 raise FaceChanged("The face was written by another request meanwhile.", field="face_id")
             case _:
-                raise UnknownStore(f"Store {store} does not exist any more.", field="store")
+                raise await gone(self._redis, store, incarnation)
 
     async def version(self, store: str) -> int:
         """The store's last version; 0 before its first commit."""
@@ -152,6 +153,12 @@ class Ledger:
             pipe.hget(keys.templates(store), face_id)
             raw, templates = await pipe.execute()
         return None if raw is None else StoredFace(raw, FaceRecord.unpack(raw), templates or b"")
+
+    async def is_current(self, store: str, incarnation: str) -> bool:
+        """Whether what was read of the store before is of this incarnation: one that is over never comes back."""
+        with truth():
+            present: Any = await self._redis.get(keys.incarnation(store))
+        return present is not None and present.decode() == incarnation
 
     async def thumbnail(self, store: str, face_id: str) -> bytes | None:
         with truth():
@@ -214,9 +221,23 @@ def anonymous() -> str:
     return f"~v{secrets.token_hex(8)}"
 
 
+def creation(incarnation: str) -> str:
+    """The part that stays the same when a store changes its embedding space; created again it has another."""
+    return incarnation[:CREATION]
+
+
 def person_key(store: str, incarnation: str, face_id: str) -> str:
     """How visits name the person that a face belongs to."""
-    return f"{store}/{incarnation[:8]}/{face_id}"
+    return f"{store}/{creation(incarnation)}/{face_id}"
+
+
+async def gone(redis: Redis, store: str, incarnation: str) -> FacegridError:
+    """What to tell a writer that meant another incarnation of the store than there is now."""
+    with truth():
+        present: Any = await redis.get(keys.incarnation(store))
+    if present is not None and creation(present.decode()) == creation(incarnation):
+        return SpaceChanging(f"Store {store} has changed its embedding space; nothing was changed.", field="store")
+    return UnknownStore(f"Store {store} does not exist any more.", field="store")
 
 
 def _fingerprint(replaces: bytes) -> bytes | str:

@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
-from common.errors import PendingFull, UnknownStore
+from common.errors import PendingFull
+from common.ledger import gone
 from common.records import pack_vectors
 from common.truth import truth
 from common.types import Vectors
@@ -41,6 +42,8 @@ class Waiting:
     """persons who were beside it in the same picture, so that it is none of them"""
     picture: str = ""
     """the same for all that were in one picture: they are different persons"""
+    photos: int = 1
+    """behind the probe"""
     id: str = ""
     """of its entry; given when it is read"""
 
@@ -55,8 +58,8 @@ class Pending:
     async def add(self, store: StoreConfig, waiting: Waiting, *, tell: bool = False) -> None:
         """`tell` the checkout of the announced person, once a window.
 
-        Raises PendingFull, UnknownStore if the store is gone: nobody would find a probe that is left there. Or
-        TruthUnavailable.
+        Raises PendingFull; UnknownStore if the store is gone (nobody would find a probe that is left there) or
+        SpaceChanging if it is of another space by now; TruthUnavailable.
         """
         packed = ormsgpack.packb(
             {
@@ -65,6 +68,7 @@ class Pending:
                 "announced": waiting.announced,
                 "others": list(waiting.others),
                 "picture": waiting.picture,
+                "photos": waiting.photos,
             }
         )
         name, person = store.store, waiting.announced
@@ -76,7 +80,7 @@ class Pending:
                 args=[store.incarnation, self._limit, packed, window, person, waiting.at_ms],
             )
         if answer == b"GONE":
-            raise UnknownStore(f"Store {name} does not exist any more.", field="store")
+            raise await gone(self._redis, name, store.incarnation)
         if answer == b"FULL":
             raise PendingFull(f"{self._limit} sightings of store {name} wait already.", limit=self._limit)
 
@@ -126,4 +130,5 @@ class Pending:
 def _waiting(entry_id: str, packed: bytes) -> Waiting:
     read = ormsgpack.unpackb(packed)
     probe = np.frombuffer(read["probe"], dtype="<f4")
-    return Waiting(probe, read["at"], read["announced"], tuple(read["others"]), read.get("picture", ""), entry_id)
+    others, picture, photos = tuple(read["others"]), read.get("picture", ""), read.get("photos", 1)
+    return Waiting(probe, read["at"], read["announced"], others, picture, photos, entry_id)

@@ -12,6 +12,8 @@ import ormsgpack
 
 from common.types import VISITOR, Kind, KnownAs, Vectors
 
+MOST_PHOTOS = 255
+
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
@@ -27,6 +29,13 @@ class FaceRecord:
     member_id: str | None = None
     thumbnail: bool = False
     """whether an aligned thumbnail is kept"""
+    photos: int = 0
+    """behind the row where that is more than one a template: a track's template is the mean of its photos"""
+
+    @property
+    def photos_behind(self) -> int:
+        """At most 255, as a gallery keeps it in a byte; from ten on it hardly matters."""
+        return min(max(self.photos, self.templates), MOST_PHOTOS)
 
     @property
     def known_as(self) -> KnownAs:
@@ -44,6 +53,7 @@ class FaceRecord:
                 "labels": self.labels,
                 "member_id": self.member_id,
                 "thumbnail": self.thumbnail,
+                "photos": self.photos,
             }
         )
 

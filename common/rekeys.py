@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
+from common.ledger import creation
 from common.truth import truth
 
 BATCH = 500
@@ -146,7 +147,7 @@ class Rekeys:
         with truth(outcome="unknown"):
             done = await self._carry(
                 keys=[keys.incarnation(store), keys.faces(store), keys.origins(store), keys.places(store)],
-                args=[home.incarnation, face_id, origin, *elsewhere],
+                args=[creation(home.incarnation), face_id, origin, *elsewhere],
             )
         return bool(done)
 

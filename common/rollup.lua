@@ -1,10 +1,10 @@
 #!lua
 -- Write down the figures of a day, or only who came (no until), and add the persons to the day's two HyperLogLogs.
 -- KEYS  incarnation, roll-ups, persons, members
--- ARGV  incarnation, head as the caller saw it, new head or '', date, day as JSON,
+-- ARGV  creation (what its incarnation begins with), head as the caller saw it, new head or '', date, day as JSON,
 --       number of persons, the persons, then those of them who are members
 -- Answers 1, or 0 where somebody else has gone on meanwhile: what the caller read may have been incomplete then.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if string.sub(redis.call('GET', KEYS[1]) or '', 1, #ARGV[1]) ~= ARGV[1] then return 0 end
 if (redis.call('HGET', KEYS[2], 'head') or '') ~= ARGV[2] then return 0 end
 local last_person = 6 + tonumber(ARGV[6])
 for at = 7, #ARGV do

@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
+from common.ledger import creation
 from common.truth import truth
 
 HEAD = "head"
@@ -142,7 +143,7 @@ class Rollups:
             done = await self._write(
                 keys=[keys.incarnation(name), keys.rollups(name), *sketches],
                 args=[
-                    *(store.incarnation, head.written(), following, day.date, day.to_json()),
+                    *(creation(store.incarnation), head.written(), following, day.date, day.to_json()),
                     str(len(came.persons)),
                     *came.persons,
                     *came.members,

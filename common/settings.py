@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -105,6 +106,17 @@ class ShardSettings(RedisSettings):
         return self
 
 
+class Detection(StrEnum):
+    """How small a face may be that dlib's detector still finds, in pixels of a photo of at most 2 megapixels."""
+
+    FAST = "fast"
+    """80"""
+    STANDARD = "standard"
+    """40, like face_recognition"""
+    THOROUGH = "thorough"
+    """27"""
+
+
 class EncoderSettings(Settings):
     encoder_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -118,17 +130,37 @@ class EncoderSettings(Settings):
     encoder_timeout_s: float = Field(
         30.0, gt=0, le=600, description="An encoder busy for longer with one photo is replaced."
     )
+    models: str = Field(
+        "", description="Folder of models' manifests and measured FMR curves; empty: dlib's model as it comes."
+    )
+    detector: str = Field("dlib", description="What finds the faces: dlib, or the name of a detector's manifest.")
     photo_bytes: int = Field(10_000_000, ge=1_000, description="Largest photo, in bytes.")
     photo_pixels: int = Field(
         50_000_000, ge=10_000, le=150_000_000, description="Largest photo, in pixels, after decoding."
+    )
+    detection: Detection = Field(
+        Detection.STANDARD, description="Smallest face dlib finds: fast 80 pixels, standard 40, thorough 27."
     )
     photo_faces: int = Field(64, ge=1, le=1000, description="Faces encoded in one photo, the largest first.")
 
 
 class QualitySettings(Settings):
-    """What a face seen by a camera needs to be counted. Photos that somebody enrols are not held to it."""
+    """What a face needs: to be enrolled from a photo, and, seen by a camera, to be counted. `gateway/quality.py` says
+    how the defaults were measured."""
 
+    enrol_min_face: float = Field(60, ge=0, le=1000, description="Smallest face to enrol, in pixels.")
+    enrol_min_eye_distance: float = Field(20, ge=0, le=1000, description="Least distance of the eyes, likewise.")
+    enrol_min_sharpness: float = Field(
+        3, ge=0, description="Least sharpness of a face to enrol; sharp faces have 10 to 80."
+    )
+    enrol_min_brightness: float = Field(30, ge=0, le=255, description="Darkest face to enrol: mean luma, 0 to 255.")
+    enrol_max_brightness: float = Field(210, ge=0, le=255, description="Brightest face to enrol, likewise.")
+    enrol_max_yaw: float = Field(50, ge=0, le=90, description="How far a face to enrol may be turned away, in degrees.")
+    enrol_min_confidence: float = Field(
+        0.3, ge=0, description="Least score of the detector for a face to enrol; clear faces have 1 to 3."
+    )
     sight_min_face: float = Field(40, ge=0, le=1000, description="Smallest face of a sighting, in pixels.")
+    sight_min_eye_distance: float = Field(10, ge=0, le=1000, description="Least distance of the eyes, likewise.")
     sight_min_sharpness: float = Field(
         1.2, ge=0, description="Least sharpness of a sighting; sharp faces have 10 to 80."
     )
@@ -139,11 +171,12 @@ class QualitySettings(Settings):
     sight_max_yaw: float = Field(60, ge=0, le=90, description="How far a sighted face may be turned away, in degrees.")
     sight_min_confidence: float = Field(0.2, ge=0, description="Least score of the detector; clear faces have 1 to 3.")
 
-    @field_validator("sight_max_brightness")
+    @field_validator("enrol_max_brightness", "sight_max_brightness")
     @classmethod
     def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
-        if value <= info.data.get("sight_min_brightness", 0):
-            raise ValueError("must be above FACEGRID_SIGHT_MIN_BRIGHTNESS, or every face is refused")
+        darkest = str(info.field_name).replace("max", "min")
+        if value <= info.data.get(darkest, 0):
+            raise ValueError(f"must be above FACEGRID_{darkest.upper()}, or every face is refused")
         return value
 
 

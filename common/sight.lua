@@ -2,8 +2,8 @@
 -- Count one sighting of one person: what its face's home store keeps of it, what the store it was at keeps, or both.
 -- KEYS  incarnation faces seen origins places | days firsts pending events | visits of the date, of the day before, of
 --       the day after; all of one store
--- ARGV  incarnation, part ('home', 'visit' or 'both'), face_id, person, sighting ms, date, midnight ms, window ms,
---       place (the store, where it is not the face's own; '' otherwise),
+-- ARGV  creation (what its incarnation begins with), part ('home', 'visit' or 'both'), face_id, person, sighting ms,
+--       date, midnight ms, window ms, place (the store, where it is not the face's own; '' otherwise),
 --       event type ('' = none), late ('1' or ''), announced before (person or ''), pending entry to remove ('' = none),
 --       '1' = out of order, whoever waits
 -- Answers {status, 1 if a visit started, visit's start ms, first sighting there ms, first anywhere ms, event id or ''};
@@ -13,7 +13,7 @@ local incarnation, faces, seen, origins, places, days, firsts, pending, events, 
 local part, face_id, person = ARGV[2], ARGV[3], ARGV[4]
 local at, date, midnight, window = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
-if redis.call('GET', incarnation) ~= ARGV[1] then return {'GONE', 0, 0, 0, 0, ''} end
+if string.sub(redis.call('GET', incarnation) or '', 1, #ARGV[1]) ~= ARGV[1] then return {'GONE', 0, 0, 0, 0, ''} end
 
 -- So that an outage changes nothing: sightings of a store are counted in the order they came. With more than ORDERED
 -- waiting, getting done with them matters more.

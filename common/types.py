@@ -13,8 +13,8 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 """float32, C-contiguous, (n, d), rows of unit length unless a docstring says otherwise."""
 
 DLIB_SPACE = "dlib-resnet-v1"
-SPACE_DIMENSION = {DLIB_SPACE: 128}
-"""Embedding space → d. Rows and probes of different spaces never meet."""
+DLIB_DIMENSION = 128
+"""The embedding space that is always there. Rows and probes of different spaces never meet."""
 
 
 class Kind(StrEnum):
@@ -80,6 +80,8 @@ class Candidate:
     """Cosine of probe and gallery row, -1 to 1."""
     kind: Kind = Kind.VISITOR
     member_id: str | None = None
+    templates: int = 1
+    """behind the gallery row, each photo of a track counted: a mean of many is held to a higher threshold"""
 
 
 @dataclass(frozen=True, slots=True)

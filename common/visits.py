@@ -25,7 +25,7 @@ from common import keys
 from common.cluster_map import StoreConfig
 from common.errors import SightingsWaiting, UnknownStore
 from common.intervals import DAY_MS, Interval, parse
-from common.ledger import person_key
+from common.ledger import creation, person_key
 from common.limits import REENTRY_WINDOW_S
 from common.truth import truth
 
@@ -126,8 +126,8 @@ class Visits:
                     *around,
                 ],
                 args=[
-                    *(at.incarnation, part, seen.face_id, person or person_of(seen.home, seen.face_id), seen.at_ms),
-                    *(day.isoformat(), midnight_ms(day.isoformat()), window_ms(at), place),
+                    *(creation(at.incarnation), part, seen.face_id, person or person_of(seen.home, seen.face_id)),
+                    *(seen.at_ms, day.isoformat(), midnight_ms(day.isoformat()), window_ms(at), place),
                     *(seen.event, "1" if seen.late else "", seen.announced, seen.pending_id),
                     "1" if person else "",
                 ],

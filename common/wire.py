@@ -100,6 +100,7 @@ def _pack_query_reply(reply: QueryReply) -> dict[str, Any]:
                 "scores": _floats(np.array([c.score for c in hits], dtype=np.float32)),
                 "kinds": b"".join(LETTERS[c.kind] for c in hits),
                 "members": [c.member_id for c in hits],
+                "templates": bytes(c.templates for c in hits),
             }
             for hits in reply.candidates
         ],
@@ -129,14 +130,21 @@ def _hits(item: dict[str, Any], searched: dict[str, StoreView], top_k: int) -> t
     scores = np.frombuffer(item["scores"], dtype="<f4")
     if len(scores) > top_k or not (np.abs(scores) <= 1 + SCORE_SLACK).all():
         raise ValueError("too many candidates or impossible scores")
-    rows = zip(item["stores"], item["faces"], scores.tolist(), item["kinds"], item["members"], strict=True)
+    who = zip(item["kinds"], item["members"], strict=True)
+    rows = zip(item["stores"], item["faces"], scores.tolist(), who, item["templates"], strict=True)
     hits = tuple(
-        Candidate(_text(store), _text(face_id), score, *_known_as(letter, member_id))
-        for store, face_id, score, letter, member_id in rows
+        Candidate(_text(store), _text(face_id), score, *_known_as(*known), templates=_templates(templates))
+        for store, face_id, score, known, templates in rows
     )
     if not {hit.store for hit in hits} <= searched.keys():
         raise ValueError("a candidate of a store that was not searched")
     return hits
+
+
+def _templates(count: object) -> int:
+    if not isinstance(count, int) or count < 1:
+        raise ValueError("a face without templates")
+    return count
 
 
 def _known_as(letter: object, member_id: object) -> KnownAs:

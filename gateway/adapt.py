@@ -17,7 +17,7 @@ from common.cluster_map import StoreConfig
 from common.errors import FacegridError
 from common.ledger import Ledger, Put, StoredFace
 from common.records import pack_vectors, standing_of, unpack_vectors
-from common.types import SPACE_DIMENSION, Candidate, Scope, Vectors, Verdict
+from common.types import Candidate, Scope, Vectors, Verdict
 from common.vectors import mean_row
 from gateway.deadline import Deadline
 from gateway.identify import Asked, Identified, Identifier
@@ -41,6 +41,8 @@ class At:
     """where the person was seen"""
     home: StoreConfig
     """the store of the face"""
+    photos: int = 1
+    """behind the probe"""
 
 
 class Adapter:
@@ -48,7 +50,7 @@ class Adapter:
         self._identifier = identifier
         self._ledger = ledger
         self._cuts: dict[str, float] = {}
-        """group → its threshold when it was last searched here; a score below it need not be looked at further"""
+        """group → the least threshold when it was last searched here; a score below it need not be looked at further"""
 
     async def adapt(self, at: At, probe: Vectors, matched: Candidate, found: Identified, deadline: Deadline) -> bool:
         """Add the probe (d,) to the face it matched in the search `found`, if it is worth it. Never raises for want of
@@ -58,15 +60,17 @@ class Adapter:
             return False
         try:
             present = await self._ledger.face(home.store, matched.face_id)
-            if present is None or not is_useful(present, probe):
+            if present is None or present.record.space != home.space or not is_useful(present, probe):
                 return False
             if found.mode == "home":  # nobody else was asked
-                asked = Asked(top_k=TOP_K, scope=Scope.GROUP)
+                asked = Asked(top_k=TOP_K, scope=Scope.GROUP, photos=at.photos, with_margin=False)
                 (found,) = (await self._identifier.identify(at.store, probe[None], asked, deadline)).results
-            self._cuts[group] = found.threshold
+            self._cuts[group] = found.cut.least
             if not is_comfortable(found, matched):
                 return False
-            await self._ledger.commit(home.store, home.incarnation, puts=[_with(present, matched.face_id, probe)])
+            await self._ledger.commit(
+                home.store, home.incarnation, puts=[_with(present, matched.face_id, probe, at.photos)]
+            )
         except FacegridError:  # the sighting itself is counted already
             return False
         return True
@@ -77,7 +81,7 @@ def is_comfortable(result: Identified, matched: Candidate) -> bool:
     if result.verdict is not Verdict.MATCH or not result.coverage.full:
         return False
     best, *others = result.candidates
-    if (best.store, best.face_id) != (matched.store, matched.face_id) or best.score < result.threshold + COMFORT:
+    if (best.store, best.face_id) != (matched.store, matched.face_id) or result.cut.excess(best) < COMFORT:
         return False
     rivals = [other for other in others if best.member_id is None or other.member_id != best.member_id]
     if not rivals and len(result.candidates) >= TOP_K:
@@ -86,18 +90,24 @@ def is_comfortable(result: Identified, matched: Candidate) -> bool:
 
 
 def is_useful(present: StoredFace, probe: Vectors) -> bool:
-    """Whether the face has room and none of its templates shows it like this already."""
+    """Whether the face has templates and room, and none of them shows it like this already."""
     record = present.record
-    if record.templates >= ADAPTED_TEMPLATES:
+    if not 0 < record.templates < ADAPTED_TEMPLATES:
         return False
-    templates = unpack_vectors(present.templates, SPACE_DIMENSION[record.space])
+    templates = unpack_vectors(present.templates, len(record.row))
     return bool((templates @ probe).max() < ALIKE)
 
 
-def _with(present: StoredFace, face_id: str, probe: Vectors) -> Put:
+def _with(present: StoredFace, face_id: str, probe: Vectors, photos: int) -> Put:
     record = present.record
-    templates = np.concatenate([unpack_vectors(present.templates, SPACE_DIMENSION[record.space]), probe[None]])
-    grown = replace(record, row=mean_row(templates), templates=len(templates), updated=time.time())
+    templates = np.concatenate([unpack_vectors(present.templates, len(record.row)), probe[None]])
+    grown = replace(
+        record,
+        row=mean_row(templates),
+        templates=len(templates),
+        photos=record.photos_behind + photos,
+        updated=time.time(),
+    )
     return Put(
         face_id, grown.pack(), pack_vectors(templates), replaces=present.raw, standing=standing_of(grown), seen_ms=0
     )

@@ -12,12 +12,16 @@ from typing import Any
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
 from common.errors import Conflict, TruthUnavailable, UnknownStore
 from common.ledger import Ledger
-from common.limits import check_name, check_range
+from common.limits import LEAST_FPIR, check_name, check_range
+from common.types import DLIB_SPACE
 from gateway.footfall.calendar import zone_of
 from gateway.placement import place
+from gateway.spaces import Spaces
 from gateway.view import ClusterView
 
-CLEARED = frozenset({"threshold", "reentry_window_s", "retention_days", "member_retention_days"})
+CLEARED = frozenset(
+    {"threshold", "target_fpir", "margin", "reentry_window_s", "retention_days", "member_retention_days"}
+)
 """settings that have a default of their own, to go back to"""
 SETTINGS = CLEARED | {"group", "timezone"}
 ATTEMPTS = 5
@@ -31,7 +35,10 @@ class StoreChange:
     shard: str | None = None
     group: str | None = None
     timezone: str | None = None
+    space: str | None = None
     threshold: float | None = None
+    target_fpir: float | None = None
+    margin: float | None = None
     reentry_window_s: int | None = None
     retention_days: int | None = None
     member_retention_days: int | None = None
@@ -45,21 +52,26 @@ class StoreChange:
             check_name("group", self.group)
         if self.threshold is not None:
             check_range("threshold", self.threshold, -1.0, 1.0)
+        if self.target_fpir is not None:
+            check_range("target_fpir", self.target_fpir, LEAST_FPIR, 0.5)
+        if self.margin is not None:
+            check_range("margin", self.margin, 0.0, 2.0)
         if self.timezone is not None:
             zone_of(self.timezone)
 
 
 class Catalogue:
-    def __init__(self, cluster_map: ClusterMap, ledger: Ledger, view: ClusterView) -> None:
+    def __init__(self, cluster_map: ClusterMap, ledger: Ledger, view: ClusterView, spaces: Spaces) -> None:
         self._map = cluster_map
         self._ledger = ledger
         self._view = view
+        self._spaces = spaces
 
     async def put(self, store: str, change: StoreChange) -> tuple[StoreConfig, bool]:
         """Create the store or change its settings; the second value says whether it is new.
 
-        Raises InvalidRequest, NoLiveShard, UnknownShard, Conflict (another shard than it is on: that is a move),
-        TruthUnavailable.
+        Raises InvalidRequest, UnknownSpace, NoLiveShard, UnknownShard, Conflict (another shard than it is on: that is a
+        move; another space: that is a migration), TruthUnavailable.
         """
         check_name("store", store)
         change.check()
@@ -69,7 +81,9 @@ class Catalogue:
             return await self._change(present, change), False
         view = self._view
         shard = place(change.shard, view.stores.values(), view.shards, view.orders.draining)
-        created = await self._map.create(_changed(StoreConfig(store, shard, created=time.time()), change))
+        space = self._spaces.of(change.space or DLIB_SPACE)
+        fresh = StoreConfig(store, shard, space=space.name, dimension=space.dimension, created=time.time())
+        created = await self._map.create(_changed(fresh, change))
         await self._see_own_change()
         return created, True
 
@@ -79,6 +93,9 @@ class Catalogue:
                 f"Store {present.store} is on shard {present.shard}; POST /v1/stores/{present.store}/move moves it."
             )
             raise Conflict(detail, field="shard")
+        if change.space not in (None, present.space):
+            detail = f"Store {present.store} is in space {present.space}; facegrid migrate encodes its faces anew."
+            raise Conflict(detail, field="space")
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._replace(present, _changed(present, change))

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cluster_map import StoreConfig
-from common.errors import FaceBound, FaceChanged, TruthUnavailable, UnknownFace, WrongSpace
+from common.errors import FaceBound, FaceChanged, SpaceChanging, TruthUnavailable, UnknownFace
 from common.ledger import ABSENT, Delete, Ledger, Put, StoredFace
 from common.limits import MAX_TEMPLATES
 from common.records import FaceRecord, pack_vectors, standing_of, unpack_vectors
-from common.types import SPACE_DIMENSION, Kind, Vectors, Wait
+from common.types import Kind, Vectors, Wait
 from common.vectors import mean_row
 from gateway.deadline import Deadline
 from gateway.router import Router
@@ -69,7 +69,7 @@ class Enroller:
     async def enrol(
         self, store: StoreConfig, new: Enrolment, expected_version: int | None, wait: Wait, deadline: Deadline
     ) -> Enrolled:
-        """Create the face or add templates to it. Raises VersionConflict, FaceChanged, FaceBound, WrongSpace,
+        """Create the face or add templates to it. Raises VersionConflict, FaceChanged, FaceBound, SpaceChanging,
         UnknownStore, ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which
         says whether."""
         face_id = new.face_id or uuid.uuid4().hex
@@ -141,10 +141,10 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
         return record, new.embeddings
     old = present.record
     if old.space != space:
-        raise WrongSpace(f"The face was enrolled in {old.space}, the store is in {space}.", field="space", limit=space)
+        raise SpaceChanging(f"The face is in {old.space} by now, the embeddings are in {space}.", field="space")
     kind = old.kind if new.kind is None else new.kind
     check_bound(old, kind)
-    stored = unpack_vectors(present.templates, SPACE_DIMENSION[space])
+    stored = unpack_vectors(present.templates, len(old.row))
     there = (new.embeddings[:, None] == stored).all(axis=2).any(axis=1)
     templates = np.concatenate([stored, new.embeddings[~there]])[-MAX_TEMPLATES:]
     record = FaceRecord(
@@ -154,6 +154,7 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
         created=old.created,
         updated=now,
         templates=len(templates),
+        photos=old.photos_behind + int((~there).sum()),
         labels=old.labels if new.labels is None else new.labels,
         member_id=old.member_id,
         thumbnail=old.thumbnail or new.thumbnail is not None,

@@ -8,6 +8,9 @@ A replica that is not alive has nothing to confirm: it keeps no files, so a proc
 that comes back loads its stores from Redis. One that was only stopped or cut off, and silent for so long that it is no
 longer listed, searches nothing before it has caught up with Redis (`shard/heartbeat`).
 
+A store that changes its embedding space counts its versions on, and so does its receipt: the erased face is not among
+what it changes to.
+
 A receipt is not stored anywhere. Its id says which store, which creation of it and which version, and nothing of the
 face, since URLs end up in logs. The answer is computed anew whenever it is asked for. What that cannot notice is a
 Redis that was restored from a time before the erasure and written to until it passed that version; as long as it is
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import TruthUnavailable, UnknownErasure
-from common.ledger import Ledger
+from common.ledger import Ledger, creation
 from common.limits import NAME
 from common.types import Wait
 from gateway.deadline import Deadline
@@ -104,7 +107,7 @@ class Erasures:
         erasure = Erasure.from_id(erasure_id)
         await self._view.refresh()
         store = self._view.stores.get(erasure.store)
-        if store is None or store.incarnation != erasure.incarnation:
+        if store is None or creation(store.incarnation) != creation(erasure.incarnation):
             return Receipt(erasure, True, True, [], [])  # the store was deleted, with all its faces
         if await self._ledger.version(store.store) < erasure.version:
             raise UnknownErasure("The store is not at this version (any more).", field="erasure_id")

@@ -1,18 +1,21 @@
 """Identify (1:N): who is this? Home first, then everywhere, and never a claim about what was not looked at.
 
-              best >= threshold(rows searched)        → match
-              below it, every store in scope answered → no_match
-              below it, something is missing          → inconclusive
+              best >= its threshold among the rows searched → match, or, if somebody else is as near, inconclusive
+              below it, every store in scope answered       → no_match
+              below it, something is missing                → inconclusive
 
-A store's own gallery is small, so its threshold is lower and its answer both faster and more precise; only the probes
-that miss there go on to the other stores of the group, under the stricter threshold for that many rows.
+A store's own gallery is small, so its thresholds are lower and its answer both faster and more precise; only the probes
+that miss there go on to the other stores of the group, under the stricter thresholds for that many rows (`cut`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -21,25 +24,41 @@ from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
 from common.types import Candidate, Scope, Vectors, Verdict
 from gateway.coverage import Coverage
+from gateway.cut import Cut
 from gateway.deadline import Deadline
 from gateway.replica_set import Question
 from gateway.router import Found, Router, merge
-from gateway.threshold import threshold
+from gateway.spaces import Spaces
 from gateway.view import ClusterView
 
 Mode = Literal["home", "fan_out"]
+LEAST_NAMED = 5
+"""candidates asked of the shards, whatever the caller wants to see: the best by score need not be the best by what is
+above its threshold, and the next other person must be known where there is a margin"""
+
+
+class Why(StrEnum):
+    """Why an answer is inconclusive."""
+
+    AMBIGUOUS = "AMBIGUOUS"
+    """somebody matches, and somebody else nearly as well"""
+    NOT_COVERED = "NOT_COVERED"
+    """nobody matches, and not every store in scope was searched"""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to search: how many candidates, where, exactly or not, a threshold that overrides all others, and the version
-    of the home store that must be seen."""
+    """How to search: how many candidates, where, exactly or not, a threshold that overrides all others, the version
+    of the home store that must be seen, how many photos each probe is the mean of, and whether the home store's margin
+    counts."""
 
     top_k: int = 5
     scope: Scope = Scope.AUTO
     exact: bool = False
     threshold: float | None = None
     min_version: int | None = None
+    photos: int = 1
+    with_margin: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +67,25 @@ class Identified:
 
     verdict: Verdict
     candidates: tuple[Candidate, ...]
-    threshold: float
+    """best first: the farthest above its threshold, or the least below"""
+    cut: Cut
     coverage: Coverage
     mode: Mode
-    home_threshold: float | None = None
-    """of the home store's gallery alone, where it was searched first and the search went on"""
+    home_cut: Cut | None = None
+    """for the home store's gallery alone, where it was searched first and the search went on"""
+
+    @property
+    def threshold(self) -> float:
+        """What the best candidate must reach; where there is none, a face with one template."""
+        return self.cut.of(next(iter(self.candidates), None))
+
+    @property
+    def why(self) -> Why | None:
+        """Of an inconclusive answer."""
+        if self.verdict is not Verdict.INCONCLUSIVE:
+            return None
+        matches = bool(self.candidates) and self.cut.excess(self.candidates[0]) >= 0
+        return Why.AMBIGUOUS if matches else Why.NOT_COVERED
 
     @property
     def member_id(self) -> str | None:
@@ -72,23 +105,33 @@ class Identification:
     timing: Timing = field(default_factory=Timing)
 
 
-def verdict(candidates: Sequence[Candidate], cut: float, coverage: Coverage) -> Verdict:
-    if candidates and candidates[0].score >= cut:
-        return Verdict.MATCH
+def verdict(candidates: Sequence[Candidate], cut: Cut, coverage: Coverage, margin: float | None = None) -> Verdict:
+    """`candidates` best first; `margin`: how far behind the next other person must be."""
+    if candidates and cut.excess(candidates[0]) >= 0:
+        near = margin is not None and lead(candidates, cut) < margin
+        return Verdict.INCONCLUSIVE if near else Verdict.MATCH
     return Verdict.NO_MATCH if coverage.full else Verdict.INCONCLUSIVE
 
 
+def lead(candidates: Sequence[Candidate], cut: Cut) -> float:
+    """How far the next other person is behind the best; infinite if there is none. Faces of one member are one."""
+    best, *others = candidates
+    rivals = (one for one in others if best.member_id is None or one.member_id != best.member_id)
+    return max((cut.excess(best) - cut.excess(rival) for rival in islice(rivals, 1)), default=math.inf)
+
+
 class Identifier:
-    def __init__(self, view: ClusterView, router: Router, target_fpir: float) -> None:
+    def __init__(self, view: ClusterView, router: Router, spaces: Spaces, target_fpir: float) -> None:
         self._view = view
         self._router = router
+        self._spaces = spaces
         self._target_fpir = target_fpir
 
     async def identify(self, home: StoreConfig, probes: Vectors, asked: Asked, deadline: Deadline) -> Identification:
         """One answer a probe; `probes` is (n, d) of unit length. Raises NothingSearched if no shard answered at all,
-        StaleReplica if home cannot be searched at `min_version`."""
+        StaleReplica if home cannot be searched at `min_version`, EncoderMissing for a space unknown here."""
         timing = Timing()
-        question = Question(home.space, probes, asked.top_k, asked.exact)
+        question = Question(home.space, probes, max(asked.top_k, LEAST_NAMED), asked.exact)
         if asked.scope is Scope.GROUP and asked.min_version is None:
             everywhere = await self._elsewhere(self._view.group_of(home), question, deadline, timing)
             return Identification(self._answers(home, everywhere, asked, "fan_out"), timing)
@@ -103,11 +146,11 @@ class Identifier:
             mode: Mode = "fan_out" if asked.scope is Scope.GROUP else "home"
             return Identification(self._answers(home, at_home, asked, mode), timing)
 
-        again = Question(home.space, np.ascontiguousarray(probes[goes_on]), asked.top_k, asked.exact)
+        again = replace(question, probes=np.ascontiguousarray(probes[goes_on]))
         elsewhere = await self._elsewhere(others, again, deadline, timing)
-        both = _together([at_home.candidates[at] for at in goes_on], at_home.coverage, elsewhere, asked.top_k)
+        both = _together([at_home.candidates[at] for at in goes_on], at_home.coverage, elsewhere, question.top_k)
         for at, result in zip(goes_on, self._answers(home, both, asked, "fan_out"), strict=True):
-            results[at] = replace(result, home_threshold=results[at].threshold)
+            results[at] = replace(result, home_cut=results[at].cut)
         return Identification(tuple(results), timing)
 
     async def _at_home(
@@ -136,24 +179,25 @@ class Identifier:
         if not coverage.searched and not may_be_empty:
             raise NothingSearched("No shard answered the search.", coverage=coverage.report())
         cut = self._cut(home, asked, mode, coverage.rows)
+        margin = home.margin if asked.with_margin else None
+        ranked = [cut.best_first(candidates) for candidates in found.candidates]
         return tuple(
-            Identified(verdict(candidates, cut, coverage), candidates, cut, coverage, mode)
-            for candidates in found.candidates
+            Identified(verdict(candidates, cut, coverage, margin), candidates[: asked.top_k], cut, coverage, mode)
+            for candidates in ranked
         )
 
-    def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> float:
-        """A store's own threshold was chosen for its own gallery: beyond it, it makes the cut only stricter."""
-        if asked.threshold is not None:
-            return asked.threshold
-        by_rows = threshold(home.space, rows, self._target_fpir)
-        if home.threshold is None:
-            return by_rows
-        return home.threshold if mode == "home" else max(home.threshold, by_rows)
+    def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> Cut:
+        target = self._target_fpir if home.target_fpir is None else home.target_fpir
+        cut = Cut(self._spaces.of_store(home).curve, rows, target, asked.photos, asked.threshold)
+        if asked.threshold is not None or home.threshold is None:
+            return cut
+        return replace(cut, fixed=home.threshold) if mode == "home" else replace(cut, floor=home.threshold)
 
 
 def _goes_on(at_home: Identified, asked: Asked) -> bool:
-    """Whether the other stores are searched for this probe too."""
-    return asked.scope is Scope.GROUP or (asked.scope is Scope.AUTO and at_home.verdict is not Verdict.MATCH)
+    """Whether the other stores are searched for this probe too. Two of this store that cannot be told apart stay so."""
+    known_here = at_home.verdict is Verdict.MATCH or at_home.why is Why.AMBIGUOUS
+    return asked.scope is Scope.GROUP or (asked.scope is Scope.AUTO and not known_here)
 
 
 def _together(at_home: Sequence[Sequence[Candidate]], covered: Coverage, elsewhere: Found, top_k: int) -> Found:

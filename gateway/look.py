@@ -19,6 +19,7 @@ from common.pending import Waiting
 from common.types import Candidate, Scope, Vectors, Verdict
 from common.visits import person_of, window_ms
 from gateway.assignment import assign
+from gateway.cut import Cut
 from gateway.deadline import Deadline
 from gateway.identify import Asked, Identified, Identifier
 
@@ -32,6 +33,8 @@ class Sighting:
 
     store: StoreConfig
     at_ms: int
+    photos: int = 1
+    """behind each probe"""
     waited: Waiting | None = None
     """as it was kept, for one that waited until now"""
 
@@ -88,11 +91,11 @@ class Frame:
         """Two faces of one member are one person."""
         return self.face(candidate) if candidate.member_id is None else f"member:{candidate.member_id}"
 
-    def options(self, candidates: Sequence[Candidate], threshold: float) -> dict[str, Candidate]:
-        """The persons that a face may be, each with the best of their faces; `candidates` best first."""
+    def options(self, candidates: Sequence[Candidate], cut: Cut) -> dict[str, Candidate]:
+        """The persons that a face may be, the best first, each with the best of their faces; so are `candidates`."""
         options: dict[str, Candidate] = {}
         for candidate in candidates:
-            if candidate.score < threshold or candidate.store not in self.stores:
+            if cut.excess(candidate) < 0 or candidate.store not in self.stores:
                 continue
             person = self.person(candidate)
             if person not in self.taken and self.face(candidate) not in self.gone:
@@ -101,10 +104,10 @@ class Frame:
 
     def take(self, result: Identified, options: Mapping[str, Candidate], top_k: int = MAX_TOP_K) -> Look:
         """The face is the best of them, and nobody else in the picture is that person."""
-        person = max(options, key=lambda one: options[one].score, default=None)
+        person = next(iter(options), None)
         if person is None:
             named = result.candidates
-            return Look(result, None, len(named) >= top_k and named[-1].score >= result.threshold)
+            return Look(result, None, len(named) >= top_k and result.cut.excess(named[-1]) >= 0)
         self.taken.add(person)
         return Look(result, options[person])
 
@@ -116,9 +119,9 @@ class Looker:
     async def first(self, frame: Frame, probes: Vectors) -> list[Look | None]:
         """Home, then everywhere; the faces take persons so that the sum of the scores is highest. None: no shard
         answered."""
-        asked = Asked(top_k=min(len(probes) + SPARE, MAX_TOP_K))
+        asked = self._asked(frame, len(probes) + SPARE)
         results = await self._search(frame, probes, asked)
-        options = [{} if one is None else frame.options(one.candidates, one.threshold) for one in results]
+        options = [{} if one is None else frame.options(one.candidates, one.cut) for one in results]
         chosen = assign([{person: one.score for person, one in each.items()} for each in options])
         return [
             None if one is None else frame.take(one, {} if person is None else {person: each[person]}, asked.top_k)
@@ -130,14 +133,18 @@ class Looker:
         many faces, so if all that were named are such, as many again are asked for."""
         top_k = len(frame.taken) + len(frame.gone) + SPARE
         while True:
-            asked = Asked(top_k=min(top_k, MAX_TOP_K), scope=Scope.GROUP)
+            asked = self._asked(frame, top_k, Scope.GROUP)
             (result,) = await self._search(frame, probe[None], asked)
             if result is None:
                 return None
-            look = frame.take(result, frame.options(result.candidates, result.threshold), asked.top_k)
+            look = frame.take(result, frame.options(result.candidates, result.cut), asked.top_k)
             if not look.cut_off or top_k >= MAX_TOP_K:
                 return replace(look, cut_off=False)
             top_k *= 4
+
+    def _asked(self, frame: Frame, top_k: int, scope: Scope = Scope.AUTO) -> Asked:
+        """Without the store's margin: a person who was there is counted, as whom they resemble most."""
+        return Asked(min(top_k, MAX_TOP_K), scope, photos=frame.sighting.photos, with_margin=False)
 
     async def _search(self, frame: Frame, probes: Vectors, asked: Asked) -> Sequence[Identified | None]:
         try:

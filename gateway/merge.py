@@ -25,7 +25,7 @@ from common.limits import MAX_TEMPLATES
 from common.members import MemberBook
 from common.records import FaceRecord, pack_vectors, standing_of, unpack_vectors
 from common.rekeys import Rekeys
-from common.types import SPACE_DIMENSION, Kind, Vectors
+from common.types import Kind, Vectors
 from common.vectors import mean_row
 from common.visits import person_of
 from gateway.deadline import Deadline
@@ -159,7 +159,7 @@ class Merger:
             raise FaceChanged("The face was changed since; look at its templates again.", field="updated")
         staying, leaving = parted(present, picked)
         now = time.time()
-        record = replace(present.record, row=mean_row(staying), templates=len(staying), updated=now)
+        record = replace(present.record, row=mean_row(staying), templates=len(staying), photos=0, updated=now)
         new = FaceRecord(mean_row(leaving), record.space, Kind.VISITOR, now, now, len(leaving))
         new_id = uuid.uuid4().hex
         kept = Put(
@@ -207,10 +207,11 @@ def join(stays: StoredFace, goes: StoredFace, now: float) -> tuple[FaceRecord, V
     templates = np.concatenate([older[~repeated], newer])[-MAX_TEMPLATES:]
     record = replace(
         old,
-        row=mean_row(templates),
+        row=mean_row(templates) if len(templates) else old.row,
         kind=max(old.kind, other.kind, key=RANK.index),
         member_id=old.member_id or other.member_id,
         templates=len(templates),
+        photos=old.photos_behind + other.photos_behind,
         updated=max(now, old.updated, other.updated),
     )
     return record, templates
@@ -237,7 +238,7 @@ def _as_it_was(face_id: str, face: StoredFace) -> Put:
 
 
 def _rows(face: StoredFace) -> Vectors:
-    return unpack_vectors(face.templates, SPACE_DIMENSION[face.record.space])
+    return unpack_vectors(face.templates, len(face.record.row))
 
 
 def _created_ms(record: FaceRecord) -> int:

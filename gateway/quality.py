@@ -18,9 +18,8 @@ LOW_CONFIDENCE  below 0.2: own 57%, nearly all of them blurred or overexposed to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import assert_never
 
 from common.settings import QualitySettings
 from gateway.encoder import Quality
@@ -36,6 +35,8 @@ class Purpose(StrEnum):
 class Reason(StrEnum):
     NO_FACE = "NO_FACE"
     """the photo shows none; never said of a face"""
+    MULTIPLE_FACES = "MULTIPLE_FACES"
+    """the photo shows several and one was asked for; never said of a face"""
     SMALL_FACE = "SMALL_FACE"
     BLURRED = "BLURRED"
     DARK = "DARK"
@@ -46,9 +47,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Units as in `Quality`; a value equal to its limit passes."""
+    """Units as in `Quality`; a value equal to its limit passes. The settings are `<purpose>_<limit>`."""
 
     min_face: float
+    min_eye_distance: float
     min_sharpness: float
     min_brightness: float
     max_brightness: float
@@ -56,35 +58,73 @@ class Limits:
     min_confidence: float
 
 
-ENROL = Limits(min_face=80, min_sharpness=3, min_brightness=40, max_brightness=209, max_yaw=36, min_confidence=0.5)
-"""What a good template has: 88% of the untouched photos; of the spoiled ones that pass, own is 100%."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One limit that a face breaks."""
+
+    reason: Reason
+    measure: str
+    """the number of `Quality` that is beyond it"""
+    value: float
+    limit: str
+    """which of `Limits`"""
+    bound: float
+
+    def __str__(self) -> str:
+        least = self.limit.startswith("min")
+        allowed = f"at least {self.bound:g}" if least else f"at most {self.bound:g}"
+        either_way = " either way" if self.measure == "yaw" else ""
+        return f"{self.reason} ({self.measure} {self.value:.3g}, {allowed}{either_way})"
+
+
+CHECKS: tuple[tuple[Reason, str, str], ...] = (
+    (Reason.SMALL_FACE, "face_size", "min_face"),
+    (Reason.SMALL_FACE, "eye_distance", "min_eye_distance"),
+    (Reason.BLURRED, "sharpness", "min_sharpness"),
+    (Reason.DARK, "brightness", "min_brightness"),
+    (Reason.BRIGHT, "brightness", "max_brightness"),
+    (Reason.EXTREME_POSE, "yaw", "max_yaw"),
+    (Reason.LOW_CONFIDENCE, "confidence", "min_confidence"),
+)
+"""reason, the number of `Quality`, its limit; in the order of `Reason`"""
+
+
+ADVICE = {
+    Reason.SMALL_FACE: "Come closer, or send a larger photo.",
+    Reason.BLURRED: "Hold still, and focus on the face.",
+    Reason.DARK: "Give the face more light.",
+    Reason.BRIGHT: "Give the face less light.",
+    Reason.EXTREME_POSE: "Look into the camera.",
+    Reason.LOW_CONFIDENCE: "Show the whole face, with nothing before it.",
+}
+"""what a person can do about it"""
 
 
 def limits(purpose: Purpose, settings: QualitySettings) -> Limits:
-    match purpose:
-        case Purpose.ENROL:
-            return ENROL
-        case Purpose.SIGHT:
-            return Limits(
-                min_face=settings.sight_min_face,
-                min_sharpness=settings.sight_min_sharpness,
-                min_brightness=settings.sight_min_brightness,
-                max_brightness=settings.sight_max_brightness,
-                max_yaw=settings.sight_max_yaw,
-                min_confidence=settings.sight_min_confidence,
-            )
-    assert_never(purpose)
+    return Limits(**{limit.name: getattr(settings, f"{purpose}_{limit.name}") for limit in fields(Limits)})
+
+
+def faults(quality: Quality, purpose: Purpose, settings: QualitySettings) -> tuple[Fault, ...]:
+    """Every limit that the face breaks for this purpose, in the order of `Reason`; empty: it is good enough."""
+    limit = limits(purpose, settings)
+    checked = (
+        Fault(reason, measure, getattr(quality, measure), name, getattr(limit, name))
+        for reason, measure, name in CHECKS
+    )
+    return tuple(fault for fault in checked if _is_broken(fault))
 
 
 def reasons(quality: Quality, purpose: Purpose, settings: QualitySettings) -> tuple[Reason, ...]:
-    """Everything that is wrong with the face for this purpose, in the order of `Reason`; empty: it is good enough."""
-    limit = limits(purpose, settings)
-    wrong = {
-        Reason.SMALL_FACE: quality.face_size < limit.min_face,
-        Reason.BLURRED: quality.sharpness < limit.min_sharpness,
-        Reason.DARK: quality.brightness < limit.min_brightness,
-        Reason.BRIGHT: quality.brightness > limit.max_brightness,
-        Reason.EXTREME_POSE: abs(quality.yaw) > limit.max_yaw,
-        Reason.LOW_CONFIDENCE: quality.confidence < limit.min_confidence,
-    }
-    return tuple(reason for reason, is_wrong in wrong.items() if is_wrong)
+    """Everything that is wrong with the face for this purpose, each once, in the order of `Reason`."""
+    return tuple(dict.fromkeys(fault.reason for fault in faults(quality, purpose, settings)))
+
+
+def numbers(quality: Quality) -> dict[str, float]:
+    """As they are shown."""
+    return {name: round(value, 2) for name, value in asdict(quality).items()}
+
+
+def _is_broken(fault: Fault) -> bool:
+    if fault.limit.startswith("min"):
+        return fault.value < fault.bound
+    return abs(fault.value) > fault.bound

@@ -84,7 +84,7 @@ class Resolver:
         try:
             async with Deadline(self._deadline_s) as deadline:
                 waited = replace(entry, others=(*entry.others, *others))
-                sighting = Sighting(store, entry.at_ms, waited=waited)
+                sighting = Sighting(store, entry.at_ms, entry.photos, waited)
                 (sighted,) = await self._sighter.sight(sighting, entry.probe[None], deadline)
         except TruthUnavailable:
             raise

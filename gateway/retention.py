@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from common.cluster_map import StoreConfig
-from common.errors import FacegridError, TruthUnavailable, UnknownStore, VersionConflict
+from common.errors import FacegridError, SpaceChanging, TruthUnavailable, UnknownStore, VersionConflict
 from common.expiry import Aged, Cursors, Expiry
 from common.intervals import DAY_MS
 from common.ledger import Delete, Ledger
@@ -107,7 +107,7 @@ class Retention:
         known = await self._rekeying.known(store.store, [delete.face_id for delete in deletes])
         try:
             done = await self._ledger.commit(store.store, store.incarnation, deletes=deletes, expected_version=version)
-        except (VersionConflict, UnknownStore):
+        except (SpaceChanging, VersionConflict, UnknownStore):
             return 0
         log.info("Erased %d faces of one store, unseen for longer than they are kept", done.deleted)
         await self._rekeying.follow_up(store.store, known)

@@ -25,11 +25,13 @@ from gateway.identify import Identifier
 from gateway.leader import Leader
 from gateway.members import Members
 from gateway.merge import Merger
+from gateway.migration import Migrator
 from gateway.mover import Mover
 from gateway.rekeying import Rekeying
 from gateway.resolver import Resolver
 from gateway.revise import Reviser
 from gateway.sight import Sighter
+from gateway.spaces import Spaces
 from gateway.view import ClusterView
 
 
@@ -42,8 +44,10 @@ class Services:
     enroller: Enroller
     identifier: Identifier
     encoder: EncoderPool | None
+    spaces: Spaces
     leader: Leader
     mover: Mover
+    migrator: Migrator
     erasures: Erasures
     visits: Visits
     pending: Pending

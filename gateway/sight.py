@@ -137,7 +137,7 @@ class Sighter:
             frame.taken.discard(frame.person(candidate))
             return None
         if recorded.started:
-            at = At(frame.sighting.store, frame.stores[candidate.store])
+            at = At(frame.sighting.store, frame.stores[candidate.store], frame.sighting.photos)
             await self._adapter.adapt(at, probe, candidate, result, frame.deadline)
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
@@ -167,7 +167,7 @@ class Sighter:
         version = result.coverage.searched.get(store.store)
         if version is None:  # it went to another group, or was deleted, in between
             return {}
-        cut = result.threshold if result.home_threshold is None else result.home_threshold
+        cut = result.cut if result.home_cut is None else result.home_cut
         face_id = uuid.uuid4().hex
         while frame.deadline.remaining_s():
             try:
@@ -177,7 +177,7 @@ class Sighter:
                 if since is None or since[0] == version:  # trimmed; or Redis has lost what the replica still has
                     break
                 version, written = since
-                if known := frame.options(_scored(store.store, written, probe), cut):
+                if known := frame.options(cut.best_first(_scored(store.store, written, probe)), cut):
                     return known
                 continue
             await self._router.is_visible(store, done, frame.deadline)
@@ -193,7 +193,7 @@ class Sighter:
     async def _commit(self, frame: Frame, probe: Vectors, face_id: str, version: int) -> int:
         sighting = frame.sighting
         now = time.time()
-        record = FaceRecord(probe, sighting.store.space, Kind.VISITOR, now, now, templates=1)
+        record = FaceRecord(probe, sighting.store.space, Kind.VISITOR, now, now, templates=1, photos=sighting.photos)
         put = Put(face_id, record.pack(), pack_vectors(probe), ABSENT, seen_ms=sighting.at_ms)
         done = await self._kept.ledger.commit(
             sighting.store.store,
@@ -212,7 +212,8 @@ class Sighter:
             store = frame.sighting.store
             told = await self._to_tell(frame, guess)
             others = tuple(sorted(frame.taken - {"" if guess is None else frame.person(guess)}))
-            waiting = Waiting(probe, frame.sighting.at_ms, told, others, frame.picture)
+            sighting = frame.sighting
+            waiting = Waiting(probe, sighting.at_ms, told, others, frame.picture, photos=sighting.photos)
             await self._kept.pending.add(store, waiting, tell=True)
         threshold = None if look is None else look.result.threshold
         verdict = look.result.verdict if look is not None and look.sure else Verdict.INCONCLUSIVE
@@ -230,9 +231,8 @@ class Sighter:
 
 
 def _scored(store: str, written: dict[str, FaceRecord], probe: Vectors) -> list[Candidate]:
-    """Best first."""
-    candidates = [
-        Candidate(store, face_id, float(record.row @ probe), record.kind, record.member_id)
+    return [
+        Candidate(store, face_id, float(record.row @ probe), record.kind, record.member_id, record.photos_behind)
         for face_id, record in written.items()
+        if record.templates and record.row.shape == probe.shape  # not left behind, nor of another space by now
     ]
-    return sorted(candidates, key=lambda one: -one.score)

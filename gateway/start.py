@@ -23,6 +23,7 @@ from common.expiry import Expiry
 from common.lease import Lease
 from common.ledger import Ledger
 from common.members import MemberBook
+from common.migrations import Migrations
 from common.outbox import Outbox
 from common.pending import Pending
 from common.persons import Persons
@@ -46,6 +47,7 @@ from gateway.identify import Identifier
 from gateway.leader import Leader, Reach
 from gateway.members import Members
 from gateway.merge import Holders, Merger
+from gateway.migration import Migrator, Stored
 from gateway.mover import Mover
 from gateway.present import Presence
 from gateway.receiver import Receiver
@@ -58,9 +60,10 @@ from gateway.router import Router
 from gateway.services import Services
 from gateway.shard_client import ShardClient
 from gateway.sight import Kept, Sighter
+from gateway.spaces import Spaces
 from gateway.tail import Tail
 from gateway.transport import AiohttpTransport, Transport
-from gateway.unnaming import Unnaming
+from gateway.unnaming import Traces, Unnaming
 from gateway.view import ClusterView
 from gateway.webhooks import Webhooks
 
@@ -95,6 +98,7 @@ class Truth:
     book: MemberBook
     persons: Persons
     rekeys: Rekeys
+    migrations: Migrations
 
     @classmethod
     def of(cls, given: Given) -> Truth:
@@ -110,6 +114,7 @@ class Truth:
             book=MemberBook(redis),
             persons=Persons(redis),
             rekeys=Rekeys(redis),
+            migrations=Migrations(redis),
         )
 
 
@@ -118,6 +123,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
     settings, stack = given.settings, given.stack
     lane = AiohttpTransport() if transport is None else transport
     stack.push_async_callback(lane.close)
+    spaces = Spaces.load(settings.models)
     encoder = await stack.enter_async_context(EncoderPool(settings)) if settings.encoder_workers else None
     truth = Truth.of(given)
     view = await _view(given, truth)
@@ -125,11 +131,11 @@ async def start(given: Given, transport: Transport | None) -> Services:
     leader = _leader(given, truth, view, client)
     replica_set = ReplicaSet(client, settings.shard_timeout_s)
     router = Router(view, replica_set)
-    identifier = Identifier(view, router, settings.target_fpir)
+    identifier = Identifier(view, router, spaces, settings.target_fpir)
     sighter = Sighter(view, router, identifier, Kept(truth.ledger, truth.visits, truth.pending, truth.rekeys))
     reviser = Reviser(truth.ledger, router)
     members = Members(truth.book, truth.ledger, reviser, view)
-    rekeying = _rekeying(settings, truth, view, members)
+    rekeying = _rekeying(truth, view, members, spaces, settings.deadline_s)
     reader = Reader(view, truth.visits, truth.persons, truth.book)
     resolver = Resolver(view, truth.pending, sighter, settings.deadline_s)
     retention = Retention(view, truth.ledger, Expiry(given.redis), rekeying, settings.visit_days)
@@ -140,12 +146,14 @@ async def start(given: Given, transport: Transport | None) -> Services:
         settings=settings,
         view=view,
         ledger=truth.ledger,
-        catalogue=Catalogue(truth.cluster_map, truth.ledger, view),
+        catalogue=Catalogue(truth.cluster_map, truth.ledger, view, spaces),
         enroller=Enroller(truth.ledger, router),
         identifier=identifier,
         encoder=encoder,
+        spaces=spaces,
         leader=leader,
         mover=Mover(truth.cluster_map, truth.ledger, view),
+        migrator=Migrator(Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, spaces, encoder),
         erasures=Erasures(view, truth.ledger, replica_set),
         visits=truth.visits,
         pending=truth.pending,
@@ -181,10 +189,10 @@ def _leader(given: Given, truth: Truth, view: ClusterView, client: ShardClient) 
     return leader
 
 
-def _rekeying(settings: GatewaySettings, truth: Truth, view: ClusterView, members: Members) -> Rekeying:
-    unnaming = Unnaming(view, truth.events, truth.pending, truth.visits, truth.rekeys)
+def _rekeying(truth: Truth, view: ClusterView, members: Members, spaces: Spaces, deadline_s: float) -> Rekeying:
+    unnaming = Unnaming(view, Traces(truth.events, truth.pending, truth.visits, truth.rekeys), spaces)
     truths = Truths(truth.ledger, truth.rekeys, truth.visits, unnaming, members)
-    return Rekeying(view, truths, late_s=max(LATE_S, 2 * settings.deadline_s))
+    return Rekeying(view, truths, late_s=max(LATE_S, 2 * deadline_s))
 
 
 def _desk(given: Given, truth: Truth, view: ClusterView, members: Members, leader: Leader) -> Desk:

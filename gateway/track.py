@@ -14,25 +14,26 @@ from __future__ import annotations
 import numpy as np
 
 from common.errors import MixedTrack
-from common.types import DLIB_SPACE, Vectors
+from common.types import Vectors
 from common.vectors import mean_row
 
-LEAST_ALIKE = {DLIB_SPACE: 0.88}
-"""Embedding space → the score that every two photos of a track must reach.
+DLIB_LEAST_ALIKE = 0.88
+"""The score that every two photos of a track must reach in dlib's space.
 
-Measured on LFW (dlib embeddings, unit length), where the photos of a person are years apart and some labels are
-wrong: of genuine tracks of 2, 3, 4 and 5 photos 0.3, 0.1, 0.3 and 0.7% are refused; of tracks of two people 91% of
-1+1 photos, 95% of 2+1, 97% of 2+2 and 3+1, 98% of 3+2.
+Measured on LFW (unit length), where the photos of a person are years apart and some labels are wrong: of genuine
+tracks of 2, 3, 4 and 5 photos 0.3, 0.1, 0.3 and 0.7% are refused; of tracks of two people 91% of 1+1 photos, 95% of
+2+1, 97% of 2+2 and 3+1, 98% of 3+2.
 """
 
 
-def check_one_person(embeddings: Vectors, space: str, field: str = "embeddings") -> Vectors:
-    """The probe of a track: the unit-length mean, (d,), of the (n, d) unit embeddings of its photos, n >= 1.
+def check_one_person(embeddings: Vectors, least_alike: float, field: str = "embeddings") -> Vectors:
+    """The probe of a track: the unit-length mean, (d,), of the (n, d) unit embeddings of its photos, n >= 1, every two
+    of which score `least_alike` or more.
 
     Raises MixedTrack naming `field` if two of the photos are clearly not one person, with each photo's score.
     """
     if len(embeddings) > 1:
-        _refuse_mixed(embeddings, LEAST_ALIKE[space], field)
+        _refuse_mixed(embeddings, least_alike, field)
     return mean_row(embeddings)
 
 

@@ -19,7 +19,7 @@ from common.pending import Pending, Waiting
 from common.rekeys import Job, Rekeys
 from common.types import Vectors
 from common.visits import Visits
-from gateway.threshold import score_at_fmr
+from gateway.spaces import Spaces
 from gateway.view import ClusterView
 
 LENIENT_FMR = 1e-2
@@ -47,36 +47,49 @@ class Batch:
     def erased(self) -> list[Job]:
         return [job for job in self.jobs if job.erases]
 
-    def whose(self, waiting: Waiting) -> Job | None:
-        """The erased face that it was announced as, or else is the most alike."""
+    def whose(self, waiting: Waiting, alike: float) -> Job | None:
+        """The erased face that it was announced as, or else is the most alike, with a score of `alike` or more."""
         for job in self.erased:
             if job.person == waiting.announced:
                 return job
-        rows = [(job, known.row) for job in self.erased if (known := self.known.get(job.face_id)) is not None]
+        known = ((job, self.known.get(job.face_id)) for job in self.erased)
+        rows = [(job, one.row) for job, one in known if one is not None and one.row.shape == waiting.probe.shape]
         if not rows:
             return None
         scores = np.stack([row for _, row in rows]) @ waiting.probe
         best = int(scores.argmax())
-        return rows[best][0] if scores[best] >= score_at_fmr(self.home.space, LENIENT_FMR) else None
+        return rows[best][0] if scores[best] >= alike else None
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Where an erased face may still be named."""
+
+    events: Events
+    pending: Pending
+    visits: Visits
+    rekeys: Rekeys
 
 
 class Unnaming:
-    def __init__(self, view: ClusterView, events: Events, pending: Pending, visits: Visits, rekeys: Rekeys) -> None:
+    def __init__(self, view: ClusterView, traces: Traces, spaces: Spaces) -> None:
         self._view = view
-        self._events = events
-        self._pending = pending
-        self._visits = visits
-        self._rekeys = rekeys
+        self._events = traces.events
+        self._pending = traces.pending
+        self._visits = traces.visits
+        self._rekeys = traces.rekeys
+        self._spaces = spaces
 
     async def clear(self, batch: Batch) -> None:
         """Events before the sightings that wait: those tell at which other stores a face was announced.
 
-        Raises TruthUnavailable, PendingFull; repeating it goes on.
+        Raises TruthUnavailable, PendingFull, EncoderMissing (the space is not known here); repeating it goes on.
         """
+        alike = self._spaces.of_store(batch.home).curve.score_at(LENIENT_FMR)
         waiting = await self._waiting(batch.home)
         await self._forget_events(batch, waiting)
         for store, one in waiting:
-            if (job := batch.whose(one)) is not None:
+            if (job := batch.whose(one, alike)) is not None:
                 with contextlib.suppress(UnknownStore):
                     await self._visits.record_anonymous(store, job.to, one.at_ms, one.id)
             elif (new := renamed(one, batch.jobs)) != one:

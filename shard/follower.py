@@ -8,6 +8,7 @@ is simply done again; feed entries name *which* face changed, so doing one twice
     served, feed entry          → read the faces named, put or drop their rows
     served, gap in the feed     → load again; the old view answers until the new one replaces it
     served, unreadable record   → load again, every few seconds until it can be read
+    served, changes its space   → nothing until the map says so, then it is re-created
     another server answers      → the same for every store: what was followed may not be its truth
     not wanted, re-created      → dropped at once: erased faces must not be found again
 
@@ -28,7 +29,7 @@ from common.errors import TruthUnavailable
 from common.feed import Changes, map_position, read_changes, replication_id
 from common.ledger import Ledger
 from common.settings import ShardSettings
-from common.types import SPACE_DIMENSION, ReplicaState
+from common.types import ReplicaState
 from shard.gate import Gate
 from shard.loader import Loader, usable
 from shard.shard_index import ServedStore, ShardIndex, same_creation
@@ -140,7 +141,7 @@ class Follower:
         if not self._position:
             self._position = await map_position(self._redis)
         stores = await self._map.stores()
-        self._wanted = {store: config for store, config in stores.items() if self._is_mine(config)}
+        self._wanted = {store: config for store, config in stores.items() if self._shard in config.served_by}
         if self._at_start is None:
             self._at_start = set(self._wanted)
         self._map_is_read = True
@@ -148,12 +149,6 @@ class Follower:
         for store in list(self._index):
             if store not in self._wanted or not same_creation(self._index[store], self._wanted[store]):
                 await self._remove(store)
-
-    def _is_mine(self, config: StoreConfig) -> bool:
-        mine = self._shard in config.served_by
-        if mine and config.space not in SPACE_DIMENSION:
-            log.error("Store %s is of the unknown space %s and is not served", config.store, config.space)
-        return mine and config.space in SPACE_DIMENSION
 
     async def _remove(self, store: str) -> None:
         async with self._gate.writing():
@@ -201,7 +196,12 @@ class Follower:
             log.error("Store %s: a record cannot be read (%s)", store, type(error).__name__)
             self._stale.add(store)
             return
-        faces = usable(store, self._index[store].space, list(zip(face_ids, records, strict=True)))
+        served = self._index[store]
+        if any(record is not None and record.space != served.space for record in records):
+            # It changes its space, and the map says so in a moment; without these faces a search would miss them.
+            self._stale.add(store)
+            return
+        faces = usable(store, served.space, served.gallery.dimension, list(zip(face_ids, records, strict=True)))
         async with self._gate.writing():
             self._index.apply(store, faces, version)
         self._waiters.reached(store, version)

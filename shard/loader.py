@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from common.cluster_map import StoreConfig
-from common.errors import TruthUnavailable
+from common.errors import SpaceChanging, TruthUnavailable
 from common.ledger import Ledger
 from common.records import FaceRecord
-from common.types import SPACE_DIMENSION, Kind
+from common.types import Kind
 from shard.gallery import Gallery
 from shard.shard_index import ServedStore, Usable, same_creation
 
@@ -29,40 +29,43 @@ UNIT_SLACK = 1e-4
 log = logging.getLogger("facegrid.shard.loader")
 
 
-def usable(store: str, space: str, records: Sequence[tuple[str, FaceRecord | None]]) -> Usable:
+def usable(store: str, space: str, dimension: int, records: Sequence[tuple[str, FaceRecord | None]]) -> Usable:
     """Sort out records that are gone, and those that cannot be searched in this space, which are logged by name."""
-    dimension = SPACE_DIMENSION[space]
     shaped = [
-        (face_id, record.row)
+        (face_id, record.row, record.photos_behind)
         for face_id, record in records
         if record is not None and record.space == space and record.row.shape == (dimension,)
     ]
-    rows = np.array([row for _, row in shaped], dtype=np.float32).reshape(-1, dimension)
+    rows = np.array([row for _, row, _ in shaped], dtype=np.float32).reshape(-1, dimension)
     # Of all rows at once, and in float64. A NaN or an infinity makes the comparison false.
     fits = np.abs(np.einsum("nd,nd->n", rows, rows, dtype=np.float64) - 1) <= UNIT_SLACK
-    face_ids = [face_id for (face_id, _), fit in zip(shaped, fits.tolist(), strict=True) if fit]
+    fitting = [(face_id, templates) for (face_id, _, templates), fit in zip(shaped, fits.tolist(), strict=True) if fit]
+    face_ids = [face_id for face_id, _ in fitting]
     kept, drops = set(face_ids), []
     for face_id, record in records:
         if face_id not in kept:
             drops.append(face_id)
-            if record is not None:
+            if record is not None and record.templates:  # without: it was left behind when the store changed its space
                 log.error("Store %s: face %s is no %s row of unit length and is left out", store, face_id, space)
     known = {
         face_id: record.known_as
         for face_id, record in records
         if record is not None and record.kind is not Kind.VISITOR and face_id in kept
     }
-    return Usable(face_ids, rows[fits], drops, known)
+    return Usable(face_ids, rows[fits], drops, known, [templates for _, templates in fitting])
 
 
 async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
-    """Raises TruthUnavailable, and KeyError, TypeError or ValueError on a record that is none."""
+    """Raises TruthUnavailable, SpaceChanging (what was read is not of this incarnation: the map says the next one in a
+    moment), and KeyError, TypeError or ValueError on a record that is none."""
     version = await ledger.version(config.store)
-    gallery = Gallery(SPACE_DIMENSION[config.space])
+    gallery = Gallery(config.dimension)
     async for batch in ledger.load(config.store):
-        faces = usable(config.store, config.space, batch)
-        gallery.put(faces.face_ids, faces.rows, faces.known)
+        faces = usable(config.store, config.space, config.dimension, batch)
+        gallery.put(faces.face_ids, faces.rows, faces.known, faces.templates)
         gallery.drop(faces.drops)  # a batch may repeat a face whose record changed in between
+    if not await ledger.is_current(config.store, config.incarnation):
+        raise SpaceChanging(f"Store {config.store} was read while it changed its embedding space.", field="store")
     due = await ledger.version(config.store)  # a long load begins its life far behind what was acknowledged meanwhile
     return ServedStore(config.incarnation, config.space, gallery, version, due)
 

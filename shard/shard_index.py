@@ -24,7 +24,8 @@ from shard.ranking import best, probe_blocks
 
 
 def same_creation(one: StoreConfig | ServedStore, other: StoreConfig) -> bool:
-    """Whether rows of the one are rows of the other: a store deleted and created again shares only its name."""
+    """Whether rows of the one are rows of the other: a store deleted and created again shares only its name, one that
+    changed its space also its faces."""
     return (one.incarnation, one.space) == (other.incarnation, other.space)
 
 
@@ -53,6 +54,8 @@ class Usable:
     rows: Vectors
     drops: list[str]
     known: dict[str, KnownAs]
+    templates: list[int]
+    """behind each of `rows`"""
 
 
 class ShardIndex:
@@ -92,7 +95,7 @@ class ShardIndex:
     def apply(self, store: str, faces: Usable, version: int) -> None:
         """Put and drop rows of a served store, which is at `version` then. Raises ValueError like `Gallery.put`."""
         served = self._stores[store]
-        served.gallery.put(faces.face_ids, faces.rows, faces.known)
+        served.gallery.put(faces.face_ids, faces.rows, faces.known, faces.templates)
         served.gallery.drop(faces.drops)
         served.version = version
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from deploy.local.embedded_redis import free_port, start_embedded_redis
 
 REPOSITORY = Path(__file__).parents[1]
 FACES = REPOSITORY.parent / "shared" / "faces"
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell that starts the suite in the background has it ignore Ctrl-C, and so would every process that tests start."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

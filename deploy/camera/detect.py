@@ -6,18 +6,19 @@ pixels; larger ones are reduced, smaller ones enlarged up to twofold. Not thread
 
 from __future__ import annotations
 
-import importlib
 import math
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from common.errors import EncoderMissing
 from gateway.encoder import Box
 from gateway.encoder.decode import Pixels
-from gateway.encoder.dlib_encoder import INSTALL, SCANNED_SIDE, UPSAMPLE, visible_box
+from gateway.encoder.dlib_detector import SCANNED_SIDE
+from gateway.encoder.dlib_models import load_dlib
+from gateway.encoder.face_encoder import visible_box
 
+UPSAMPLE = 2.0
 SCANNED_PIXELS = 2_100_000
 """1920 x 1080, and a little"""
 
@@ -26,10 +27,7 @@ class Detector:
     """Loads in 0.1 s. Raises EncoderMissing where dlib is not installed."""
 
     def __init__(self) -> None:
-        try:
-            self._detector = importlib.import_module("dlib").get_frontal_face_detector()
-        except ImportError as error:
-            raise EncoderMissing(f"dlib cannot be loaded ({error}). {INSTALL}") from None
+        self._detector = load_dlib().get_frontal_face_detector()
 
     def __call__(self, pixels: Pixels) -> list[Box]:
         """The faces in (height, width, 3) RGB, in pixels of the frame; the detector's surest first."""
@@ -42,10 +40,8 @@ class Detector:
         return [self._box(rectangle, scale, pixels) for rectangle in found]
 
     def _box(self, found: Any, scale: float, pixels: Pixels) -> Box:
-        left, top, right, bottom = (
-            round(corner / scale) for corner in (found.left(), found.top(), found.right(), found.bottom())
-        )
-        return visible_box(left, top, right, bottom, pixels)
+        area = found.left() / scale, found.top() / scale, found.right() / scale, found.bottom() / scale
+        return visible_box(area, pixels)
 
 
 def scan_scale(width: int, height: int) -> float:

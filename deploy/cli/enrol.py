@@ -34,10 +34,15 @@ def enrol(
     again: Annotated[
         bool, typer.Option("--again", help="Add the photos of people who are at the store already, too.")
     ] = False,
+    accept_poor: Annotated[
+        bool, typer.Option("--accept-poor", help="Enrol also photos that are too poor: small, blurred, dark, turned …")
+    ] = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Enrol people from photos. Running it again continues where it stopped.
+
+    Photos too poor to recognise somebody by are left out, and listed with the reason.
 
     A folder of folders is one folder per person. Otherwise the file name says who: 095_0.bmp shows 095,
     Anna_Kournikova_0001.jpg shows Anna_Kournikova, ada.png shows ada. The store is created if it is missing.
@@ -46,7 +51,7 @@ def enrol(
     if not wanted.people:
         list_skipped(wanted.skipped)
         raise ClientError("There is no photo to enrol in what was given.")
-    options = Options(kind.value, keep_thumbnails)
+    options = Options(kind.value, keep_thumbnails, accept_poor=accept_poor)
     with connect(url, key) as client:
         if store not in {body["store"] for body in client.stores()} and client.put_store(store):
             say(f"Store {store} is new.")
@@ -75,6 +80,7 @@ def summary(wanted: Plan, outcomes: list[Outcome]) -> None:
     skipped = [*wanted.skipped, *(photo for outcome in outcomes for photo in outcome.skipped)]
     list_skipped(skipped)
     enrolled = [outcome for outcome in outcomes if outcome.enrolled]
+    poor = sum(outcome.poor for outcome in outcomes)
     new = sum(outcome.created for outcome in enrolled)
     rows = [
         ["new people", str(new), str(sum(outcome.enrolled for outcome in enrolled if outcome.created))],
@@ -83,7 +89,10 @@ def summary(wanted: Plan, outcomes: list[Outcome]) -> None:
         ["without a usable photo", str(sum(not (o.enrolled or o.present) for o in outcomes)), "-"],
         ["not reached", str(len(wanted.people) - len(outcomes)), "-"],
         ["skipped photos", "-", str(len(skipped))],
+        ["too poor among them", "-", str(poor)],
     ]
     always = {"new people"}
     shown = [row for row in rows if row[0] in always or set(row[1:]) - {"0", "-"}]
     table("", ["", "people", "photos"], shown, numbers=["people", "photos"])
+    if poor:
+        say("Better photos are the remedy; --accept-poor enrols those too.")

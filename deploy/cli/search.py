@@ -14,12 +14,20 @@ from common.limits import MAX_TOP_K
 from common.types import Scope
 from deploy.cli.options import DEFAULT_URL, Key, PhotoFile, Url, a_name, connect, upload
 from deploy.cli.output import out, say, table, verdict
-from deploy.client.answers import ResultBody, SearchBody
+from deploy.client.answers import CandidateBody, ResultBody, SearchBody
 from deploy.client.http import Client, ClientError
+
+CANDIDATES = ("store", "face", "score", "threshold", "distance", "match")
+
+
+PhotoFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="PHOTO...", exists=True, dir_okay=False, help="A photo; or several of one person."),
+]
 
 
 def search(
-    photo: PhotoFile,
+    photos: PhotoFiles,
     *,
     store: Annotated[str, typer.Option(callback=a_name, help="Home store: where the person stands.")],
     top_k: Annotated[int, typer.Option(min=1, max=MAX_TOP_K, help="Number of candidates.")] = 5,
@@ -32,13 +40,16 @@ def search(
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """Who is this? Searches the home store, then the other stores of its group."""
-    probe = upload(photo)
+    """Who is this? Searches the home store, then the other stores of its group.
+
+    One photo: everybody in it. Several photos: they show one person, who is recognised better by them together.
+    """
+    probe = [upload(photo) for photo in photos]
     with connect(url, key) as client:
-        answer = client.search(store, probe, top_k=top_k, scope=scope.value)
+        answer = client.search(store, *probe, top_k=top_k, scope=scope.value)
         show(answer)
         if picture is not None:
-            draw(client, picture, probe.content, answer["results"])
+            draw(client, picture, probe[0].content, answer["results"])
             say(f"Picture: {picture}")
 
 
@@ -48,21 +59,14 @@ def show(answer: SearchBody) -> None:
         box = result["box"]
         where = f" at {box['left']},{box['top']} ({box['width']}×{box['height']} pixels)" if box else ""
         face = f"face {number}{where}: " if len(answer["results"]) > 1 else ""
+        why = f", {result['reason']}" if result["reason"] else ""
         out().print(
-            f"{face}[bold]{verdict(result['verdict'])}[/] (threshold {result['threshold']:.3f})", soft_wrap=True
+            f"{face}[bold]{verdict(result['verdict'])}[/]{why} (threshold {result['threshold']:.3f})", soft_wrap=True
         )
-        rows = [
-            [
-                c["store"],
-                c["face_id"],
-                f"{c['score']:.4f}",
-                f"{c['distance']:.4f}",
-                "yes" if c["score"] >= result["threshold"] else "",
-            ]
-            for c in result["candidates"]
-        ]
-        if rows:
-            table("", ["store", "face", "score", "distance", "match"], rows, numbers=["score", "distance"])
+        if result["candidates"]:
+            table("", CANDIDATES, [_cells(candidate) for candidate in result["candidates"]], numbers=CANDIDATES[2:5])
+        if not result["threshold_measured"]:
+            say("So many faces need a threshold that nobody has measured; it is the curve's, continued.", "yellow")
         say(coverage(result))
     timing = answer["timing"]
     say(
@@ -71,6 +75,17 @@ def show(answer: SearchBody) -> None:
     )
     if answer["truth"] != "ok":
         say("Redis cannot be reached: this was answered from memory, changes since then are missing.", "yellow")
+
+
+def _cells(candidate: CandidateBody) -> list[str]:
+    return [
+        candidate["store"],
+        candidate["face_id"],
+        f"{candidate['score']:.4f}",
+        f"{candidate['threshold']:.4f}",
+        f"{candidate['distance']:.4f}",
+        "yes" if candidate["score"] >= candidate["threshold"] else "",
+    ]
 
 
 def coverage(result: ResultBody) -> str:
@@ -100,10 +115,36 @@ def draw(client: Client, path: Path, photo: bytes, results: Sequence[ResultBody]
         raise ClientError(f"The picture cannot be written to {path}: {error}.") from error
 
 
-def verify(first: PhotoFile, second: PhotoFile, url: Url = DEFAULT_URL, key: Key = "") -> None:
-    """Do these two photos show the same person? One face in each."""
+def verify(
+    first: PhotoFile,
+    second: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTO]", exists=True, dir_okay=False, help="Another photo.")
+    ] = None,
+    *,
+    fmr: Annotated[
+        float | None,
+        typer.Option(min=1e-9, max=0.5, help="Accepted chance that two different people match; else the gateway's."),
+    ] = None,
+    store: Annotated[str | None, typer.Option(callback=a_name, help="Compare with a face enrolled here.")] = None,
+    face: Annotated[str | None, typer.Option(callback=a_name, help="That face.")] = None,
+    space: Annotated[
+        str | None, typer.Option(callback=a_name, help="Embedding space of two photos; else dlib's.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Do these two photos show the same person? Or this photo and an enrolled face? One face in each photo."""
+    if (store is None) != (face is None) or (second is None) != (store is not None):
+        raise typer.BadParameter("Give two photos, or one and --store and --face.")
+    asked = {"fmr": fmr, "store": store, "face_id": face, "space": space}
+    photos = [upload(path) for path in (first, second) if path is not None]
     with connect(url, key) as client:
-        answer = client.verify(upload(first), upload(second))
+        answer = client.verify(photos, {name: str(value) for name, value in asked.items() if value is not None})
     words = "the same person" if answer["match"] else "not the same person"
     say(words, "bold green" if answer["match"] else "bold cyan")
-    say(f"score {answer['score']:.4f}, distance {answer['distance']:.4f}, threshold {answer['threshold']:.4f}")
+    say(f"score {answer['score']:.4f}, distance {answer['distance']:.4f}")
+    guess = "" if answer["threshold_measured"] else "; so small a chance was never measured, the threshold is a guess"
+    say(
+        f"threshold {answer['threshold']:.4f}, which different people reach with a chance of {answer['fmr']:.2g}{guess}"
+    )
+    say(f"they reach this score with a chance of about {answer['fmr_at_score']:.1g}")

@@ -30,21 +30,25 @@ def list_stores(context: typer.Context, url: Url = DEFAULT_URL, key: Key = "") -
     if not found:
         say("There is no store yet. `facegrid stores add NAME` creates one; so does enrolling.")
         return
-    rows = [[s["store"], s["shard"], s["group"], s["timezone"], str(s["faces"])] for s in found]
-    table("", ["store", "shard", "group", "time zone", "faces"], rows, numbers=["faces"])
+    rows = [[s["store"], s["shard"], s["group"], s["timezone"], s["space"], str(s["faces"])] for s in found]
+    table("", ["store", "shard", "group", "time zone", "space", "faces"], rows, numbers=["faces"])
 
 
 @stores.command("add")
-def add_store(
+def add_store(  # noqa: PLR0913  # its options
     store: StoreName,
+    *,
     shard: Annotated[str | None, typer.Option(callback=a_name, help="Shard; left out: the least loaded.")] = None,
     group: Annotated[str | None, typer.Option(callback=a_name, help="Stores that see each other's visitors.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Such as Europe/Vienna; left out: UTC.")] = None,
+    space: Annotated[
+        str | None, typer.Option(callback=a_name, help="Embedding space of a new store; left out: dlib's.")
+    ] = None,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Create a store, or change the settings of one that is there."""
-    wanted = {"shard": shard, "group": group, "timezone": timezone}
+    wanted = {"shard": shard, "group": group, "timezone": timezone, "space": space}
     with connect(url, key) as client:
         new = client.put_store(store, **{name: value for name, value in wanted.items() if value is not None})
     say(f"Store {store} is created." if new else f"Store {store} was there; its settings are as asked now.")

@@ -20,6 +20,7 @@ class StoreBody(TypedDict):
     shard: str
     group: str
     timezone: str
+    space: str
     threshold: float | None
     faces: int
     move: MoveBody | None
@@ -84,6 +85,8 @@ class CandidateBody(TypedDict):
     face_id: str
     score: float
     distance: float
+    templates: int
+    threshold: float
 
 
 class BoxBody(TypedDict):
@@ -126,8 +129,10 @@ class RouteBody(TypedDict):
 class ResultBody(TypedDict):
     box: BoxBody | None
     verdict: str
+    reason: str | None
     candidates: list[CandidateBody]
     threshold: float
+    threshold_measured: bool
     coverage: CoverageBody
     route: RouteBody
 
@@ -150,5 +155,8 @@ class SearchBody(TypedDict):
 class VerifyBody(TypedDict):
     score: float
     distance: float
+    fmr: float
     threshold: float
+    threshold_measured: bool
     match: bool
+    fmr_at_score: float

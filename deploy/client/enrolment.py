@@ -25,6 +25,7 @@ ABOUT_A_PHOTO = frozenset({400, 413, 422})
 """HTTP statuses"""
 PERHAPS_A_PHOTO = frozenset({"ENCODER_WORKER_DIED", "DEADLINE_EXCEEDED"})
 """codes that a single bad photo, or too many at once, may cause"""
+TOO_POOR = "POOR_QUALITY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,12 @@ class Options:
     kind: str = "visitor"
     keep_thumbnails: bool = False
     workers: int = WORKERS
+    accept_poor: bool = False
+    """also what the gateway would refuse as POOR_QUALITY"""
 
     def form(self) -> dict[str, str]:
-        return {"kind": self.kind, "keep_thumbnail": str(self.keep_thumbnails).lower()}
+        flags = {"keep_thumbnail": self.keep_thumbnails, "accept_poor": self.accept_poor}
+        return {"kind": self.kind} | {name: "true" for name, flag in flags.items() if flag}
 
 
 @dataclass(slots=True)
@@ -48,6 +52,8 @@ class Outcome:
     present: bool = False
     """left alone, because the face is at the store already"""
     skipped: list[Skipped] = field(default_factory=list)
+    poor: int = 0
+    """of the skipped, those that `accept_poor` would have enrolled"""
 
 
 def enrol_people(
@@ -77,7 +83,7 @@ def in_parallel(work: Callable[[Task], Result], tasks: Iterable[Task], workers: 
 
 
 def enrol_person(client: Client, store: str, person: Person, options: Options) -> Outcome:
-    """One request with all photos; a photo that is refused is left out and the rest sent again.
+    """One request with all photos; photos that are refused are left out and the rest sent again.
 
     Raises GatewayAway, and Problem where no photo is to blame.
     """
@@ -90,26 +96,34 @@ def enrol_person(client: Client, store: str, person: Person, options: Options) -
         try:
             body = client.enrol(store, person.face_id, batch, options.form())
         except Problem as problem:
-            batches += _without_the_culprit(batch, problem, outcome)
+            batches += _without_the_culprits(batch, problem, outcome)
         else:
             outcome.enrolled += len(batch)
             outcome.created |= body["new"]
     return outcome
 
 
-def _without_the_culprit(batch: list[Upload], problem: Problem, outcome: Outcome) -> list[list[Upload]]:
-    """What to send instead: the batch without the photo that the problem names, or else each photo by itself."""
+def _without_the_culprits(batch: list[Upload], problem: Problem, outcome: Outcome) -> list[list[Upload]]:
+    """What to send instead: the batch without the photos that the problem names, or else each photo by itself."""
     if problem.status not in ABOUT_A_PHOTO and problem.code not in PERHAPS_A_PHOTO:
         raise problem
-    named = INDEXED.fullmatch(problem.field)
-    if named is None and len(batch) > 1:
+    named = {at: one for one in problem.refused or [problem] if (at := _nth(one.field)) is not None}
+    if not named and len(batch) > 1:
         return [[photo] for photo in reversed(batch)]
-    culprit = int(named[1]) if named else 0
-    if culprit >= len(batch):
+    culprits = named or {0: problem}
+    if max(culprits) >= len(batch):
         raise problem
-    detail = problem.detail.replace(problem.field, "the photo") if named else problem.detail
-    outcome.skipped.append(Skipped(batch[culprit].name, f"{detail} [{problem.code}]"))
-    return [batch[:culprit] + batch[culprit + 1 :]]
+    for at, why in sorted(culprits.items()):
+        detail = why.detail.replace(why.field, "the photo") if named else why.detail
+        outcome.skipped.append(Skipped(batch[at].name, f"{detail} [{why.code}]"))
+        outcome.poor += why.code == TOO_POOR
+    return [[photo for at, photo in enumerate(batch) if at not in culprits]]
+
+
+def _nth(field: str) -> int | None:
+    """Of the photo that a field names; None if it names none."""
+    named = INDEXED.fullmatch(field)
+    return int(named[1]) if named else None
 
 
 def _read(photos: Sequence[Photo], outcome: Outcome) -> list[Upload]:

@@ -10,6 +10,7 @@ from deploy.client.answers import SearchBody
 from deploy.client.enrolment import as_upload, in_parallel
 from deploy.client.http import Client, Problem
 from deploy.client.photos import Person, Photo
+from deploy.measure.biometrics import wilson
 
 Identity = tuple[str, str]
 """(store, face id)"""
@@ -22,6 +23,8 @@ class Probe:
     photo: Photo
     store: str
     who: Identity | None
+    more: tuple[Photo, ...] = ()
+    """of the same person, searched for together"""
 
 
 @dataclass(slots=True)
@@ -68,17 +71,28 @@ class Tally:
         counted = {name: value for name, value in asdict(self).items() if not name.endswith("_ms")}
         return counted | {"median_total_ms": median(self.total_ms), "median_search_ms": median(self.search_ms)}
 
+    def errors(self, of_strangers: bool) -> dict[str, float | None]:
+        """FPIR of strangers, FNIR of people who are enrolled, with Wilson's 95% interval. What was inconclusive is no
+        false match, but it is a person not found."""
+        name, wrong = ("fpir", self.false_matches) if of_strangers else ("fnir", self.probes - self.true_matches)
+        interval = wilson(wrong, self.probes)
+        rate = round(wrong / self.probes, 6) if self.probes else None
+        return {name: rate, f"{name}_low": round(interval.low, 6), f"{name}_high": round(interval.high, 6)}
+
 
 def median(values: Sequence[float]) -> float | None:
     return round(statistics.median(values), 2) if values else None
 
 
-def searched(client: Client, probes: Sequence[Probe], workers: int) -> Iterator[tuple[Probe, SearchBody | None]]:
-    """Each probe with its answer as it comes; None for a photo that the gateway refused or that cannot be read."""
+def searched(
+    client: Client, probes: Sequence[Probe], workers: int, top_k: int = 1
+) -> Iterator[tuple[Probe, SearchBody | None]]:
+    """Each probe with its answer as it comes; None for photos that the gateway refused or that cannot be read."""
 
     def search(probe: Probe) -> tuple[Probe, SearchBody | None]:
         try:
-            return probe, client.search(probe.store, as_upload(probe.photo), top_k=1)
+            photos = [as_upload(photo) for photo in (probe.photo, *probe.more)]
+            return probe, client.search(probe.store, *photos, top_k=top_k)
         except OSError:
             return probe, None
         except Problem as problem:
@@ -101,10 +115,18 @@ def split(people: Sequence[Person], stores: Sequence[str]) -> list[tuple[str, Pe
     return [(stores[at % len(stores)], person) for at, person in enumerate(people)]
 
 
-def probes_of(homes: Sequence[tuple[str, Person]], stores: Sequence[str], away: int) -> list[Probe]:
-    """All photos but the first of each person, searched `away` stores further on from home; 0: at home."""
+def probes_of(
+    homes: Sequence[tuple[str, Person]], stores: Sequence[str], away: int, enrolled: int = 1, together: int = 1
+) -> list[Probe]:
+    """The photos of each person after the `enrolled` first, so many `together` as fill a probe, searched `away` stores
+    further on from home; 0: at home."""
     return [
-        Probe(photo, stores[(stores.index(home) + away) % len(stores)], (home, person.face_id))
+        Probe(group[0], stores[(stores.index(home) + away) % len(stores)], (home, person.face_id), group[1:])
         for home, person in homes
-        for photo in person.photos[1:]
+        for group in groups(person.photos[enrolled:], together)
     ]
+
+
+def groups(photos: tuple[Photo, ...], together: int) -> list[tuple[Photo, ...]]:
+    """Photos in groups of so many; what is left over fills none."""
+    return [photos[at : at + together] for at in range(0, len(photos) - together + 1, together)]

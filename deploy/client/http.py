@@ -48,6 +48,9 @@ class Problem(ClientError):
         self.detail = str(body.get("detail") or body.get("title") or "no reason given")
         self.field = str(body.get("field", ""))
         self.unchanged = body.get("outcome") != "unknown"
+        refused = body.get("refused") or []
+        self.refused = [Problem(status, one) for one in refused if isinstance(one, dict)]
+        """one for each photo that was refused, where several were looked at"""
         super().__init__(f"{self.detail} [{self.code}]")
 
 
@@ -146,13 +149,16 @@ class Client:
                 return None
             raise
 
-    def search(self, store: str, photo: Upload, *, top_k: int = 5, scope: str = "auto") -> SearchBody:
-        params = {"top_k": str(top_k), "scope": scope}
-        body = self._json("results", "POST", _store(store, "search"), files=[photo.field()], params=params)
+    def search(self, store: str, *photos: Upload, top_k: int = 5, scope: str = "auto") -> SearchBody:
+        """Everybody in a photo, or the one person whom several photos show."""
+        params, files = {"top_k": str(top_k), "scope": scope}, [photo.field() for photo in photos]
+        body = self._json("results", "POST", _store(store, "search"), files=files, params=params)
         return cast("SearchBody", body)
 
-    def verify(self, first: Upload, second: Upload) -> VerifyBody:
-        return cast("VerifyBody", self._json("match", "POST", "/v1/verify", files=[first.field(), second.field()]))
+    def verify(self, photos: Sequence[Upload], form: Mapping[str, str]) -> VerifyBody:
+        """Two photos, or one and `store` and `face_id` in `form`; `fmr` and `space` go there too."""
+        files = [photo.field() for photo in photos]
+        return cast("VerifyBody", self._json("match", "POST", "/v1/verify", files=files, data=dict(form)))
 
     def recognize(self, photo: Upload, store: str) -> str | None:
         """The call of the classic single-process service: the face id, or None for a stranger."""

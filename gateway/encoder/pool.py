@@ -6,6 +6,9 @@ Whoever calls `encode` holds its own place in the queue: a caller whose deadline
 ever sees its photo. A photo that is being encoded is finished even if its caller has left, because dlib cannot be
 interrupted; only one that takes longer than `encoder_timeout_s` ends, with its process. A dead worker costs the one
 photo that was in it. The event loop never touches pixels: it passes bytes to a thread, which passes them to a process.
+
+Every worker has every model. With models of one's own the first worker is waited for: a gateway with a manifest whose
+model cannot be loaded does not start.
 """
 
 from __future__ import annotations
@@ -17,11 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from common.errors import DeadlineExceeded, EncoderBusy, EncoderWorkerDied, Unavailable
+from common.errors import (
+    DeadlineExceeded,
+    EncoderBusy,
+    EncoderWorkerDied,
+    FacegridError,
+    InvalidManifest,
+    Unavailable,
+    UnknownSpace,
+)
 from common.settings import EncoderSettings
+from common.types import DLIB_SPACE, Vectors
 from gateway.encoder.decode import check_bytes
+from gateway.encoder.manifest import read_models
 from gateway.encoder.types import EncodedPhoto
-from gateway.encoder.worker import Worker
+from gateway.encoder.worker import Answer, Job, PhotoJob, ThumbnailJob, Worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,8 +44,15 @@ class EncoderPool:
     """`async with EncoderPool(settings) as pool:` or `start` and `close`; belongs to one event loop."""
 
     def __init__(self, settings: EncoderSettings) -> None:
+        """Raises InvalidManifest."""
         self._settings = settings
-        self._workers = [Worker(settings) for _ in range(settings.encoder_workers)]
+        models = read_models(settings.models)
+        detector = models.detector(settings.detector)
+        self.spaces = frozenset({DLIB_SPACE, *models.encoders})
+        """what photos can be encoded into"""
+        self._own = [*models.encoders.values(), *([] if detector is None else [detector])]
+        """models that have to be tried before photos are taken; dlib's need not be"""
+        self._workers = [Worker(settings, models) for _ in range(settings.encoder_workers)]
         self._idle: list[Worker] = []
         self._free = asyncio.Semaphore(0)  # as many as `_idle` holds; fair, and safe to be cancelled in
         self._waiting = 0
@@ -50,9 +70,18 @@ class EncoderPool:
         await self.close()
 
     async def start(self) -> None:
-        """Start every worker; returns at once, photos wait until the first worker has loaded its models."""
-        for worker in self._workers:
-            self._in_background(self._load(worker))
+        """Start every worker; photos wait until the first one has loaded its models.
+
+        Returns at once if they are dlib's. Raises InvalidManifest, WrongHash or BrokenModel, with all workers ended, if
+        one of a manifest cannot be used.
+        """
+        for manifest in self._own:
+            await asyncio.to_thread(manifest.read_model)
+        loads = [self._in_background(self._load(worker)) for worker in self._workers]
+        refused = await loads[0] if self._own else None
+        if isinstance(refused, InvalidManifest):
+            await self.close()
+            raise refused
 
     async def close(self) -> None:
         """End every worker; photos that are waiting or being encoded get a retryable error."""
@@ -79,15 +108,34 @@ class EncoderPool:
     def worker_pids(self) -> list[int]:
         return [worker.pid for worker in self._workers if worker.pid is not None and worker.loaded]
 
-    async def encode(self, photo: bytes, *, thumbnails: bool = False) -> EncodedPhoto:
-        """Find and encode the faces of one photo (JPEG, PNG, BMP, WebP); `thumbnails` adds a JPEG of each face.
+    async def encode(self, photo: bytes, space: str = DLIB_SPACE, *, thumbnails: bool = False) -> EncodedPhoto:
+        """Find the faces of one photo (JPEG, PNG, BMP, WebP) and encode them in `space`; `thumbnails` adds a JPEG of
+        each face.
 
-        A photo without a face is no error here. Raises NotAnImage, TruncatedImage, ImageTooLarge or InvalidImage for a
-        bad photo; EncoderBusy, EncoderWorkerDied, EncoderMissing or DeadlineExceeded, which may be retried.
+        A photo without a face is no error here. Raises UnknownSpace; NotAnImage, TruncatedImage, ImageTooLarge or
+        InvalidImage for a bad photo; NotFinite or ZeroVector if the space's model has no answer for a face;
+        EncoderBusy, EncoderWorkerDied, EncoderMissing or DeadlineExceeded, which may be retried.
         """
-        check_bytes(photo, self._settings)
+        answer = await self._do(PhotoJob(photo, space, thumbnails))
+        assert isinstance(answer, EncodedPhoto)  # noqa: S101  # what such a job is answered with
+        return answer
+
+    async def encode_thumbnail(self, jpeg: bytes, space: str) -> Vectors:
+        """The (d,) unit embedding in `space` of a thumbnail that `encode` made; nothing is looked for. Raises
+        likewise."""
+        answer = await self._do(ThumbnailJob(jpeg, space))
+        assert not isinstance(answer, EncodedPhoto)  # noqa: S101  # likewise
+        return answer
+
+    async def _do(self, job: Job) -> Answer:
+        if job.space not in self.spaces:
+            known = sorted(self.spaces)
+            raise UnknownSpace(
+                f"This gateway has no model of {job.space[:64]}; it has {', '.join(known)}.", field="space", limit=known
+            )
+        check_bytes(job[0], self._settings)
         worker = await self._idle_worker()
-        return await asyncio.shield(self._in_background(self._run(worker, photo, thumbnails)))
+        return await asyncio.shield(self._in_background(self._run(worker, job)))
 
     async def _idle_worker(self) -> Worker:
         limit = self._settings.encoder_queue
@@ -100,14 +148,14 @@ class EncoderPool:
             self._waiting -= 1
         return self._idle.pop()
 
-    async def _run(self, worker: Worker, photo: bytes, thumbnails: bool) -> EncodedPhoto:
+    async def _run(self, worker: Worker, job: Job) -> Answer:
         loop = asyncio.get_running_loop()
         overdue = loop.call_later(self._settings.encoder_timeout_s, worker.expire)
         died = False
         try:
             if self._closed:
                 raise Unavailable("The gateway is shutting down.")
-            return await loop.run_in_executor(self._threads, worker.encode, photo, thumbnails)
+            return await loop.run_in_executor(self._threads, worker.encode, job)
         except (EncoderWorkerDied, DeadlineExceeded) as error:
             log.warning("encoder process %s: %s", worker.pid, error.detail)
             died = True
@@ -119,15 +167,17 @@ class EncoderPool:
             else:
                 self._give_back(worker)
 
-    async def _load(self, worker: Worker) -> None:
-        """Start a process for `worker`. If that fails, the next photo tries again, and its caller is told why."""
+    async def _load(self, worker: Worker) -> FacegridError | None:
+        """Start a process for `worker`. If that fails, the next photo tries again, and its caller is told why, too."""
         try:
             if not self._closed:
                 await asyncio.get_running_loop().run_in_executor(self._threads, worker.start)
-        except Unavailable as error:
+        except FacegridError as error:
             log.error("no encoder process: %s", error.detail)
+            return error
         finally:
             self._give_back(worker)
+        return None
 
     def _give_back(self, worker: Worker) -> None:
         self._idle.append(worker)

@@ -16,50 +16,85 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from common.errors import DeadlineExceeded, EncoderMissing, EncoderWorkerDied, FacegridError
+from common.errors import DeadlineExceeded, EncoderWorkerDied, FacegridError
 from common.settings import EncoderSettings
+from common.types import Vectors
 from gateway.encoder.decode import decode
-from gateway.encoder.dlib_encoder import DlibEncoder
+from gateway.encoder.manifest import Models
+from gateway.encoder.thumbnails import as_photo
 from gateway.encoder.types import EncodedPhoto
+
+if TYPE_CHECKING:
+    from gateway.encoder.face_encoder import FaceEncoder
+    from gateway.encoder.steps import Embedder
 
 LOADED = "loaded"
 log = logging.getLogger(__name__)
 
 
-def serve(connection: Connection, settings: EncoderSettings) -> None:
-    """Load the models, say LOADED (or send EncoderMissing), then answer photos until the gateway is gone."""
+class PhotoJob(NamedTuple):
+    """Every face of a photo."""
+
+    photo: bytes
+    space: str
+    thumbnails: bool
+
+
+class ThumbnailJob(NamedTuple):
+    """The face of a kept thumbnail."""
+
+    jpeg: bytes
+    space: str
+
+
+Job: TypeAlias = PhotoJob | ThumbnailJob
+Answer: TypeAlias = EncodedPhoto | Vectors
+
+
+def serve(connection: Connection, settings: EncoderSettings, models: Models) -> None:
+    """Load the models, say LOADED (or send why they cannot be), then answer jobs until the gateway is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the gateway ends its workers itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from gateway.encoder.loading import load  # noqa: PLC0415  # onnxruntime is for this process alone
+
     try:
-        encoder = DlibEncoder()
-    except EncoderMissing as error:
+        steps = load(settings, models)
+    except FacegridError as error:
         connection.send(error)
         return
+    encoder = steps.encoder()
     connection.send(LOADED)
     while True:
         try:
-            photo, thumbnails = connection.recv()
+            job = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(encoder, settings, photo, thumbnails))
+        connection.send(_answer(encoder, steps.embedders, settings, job))
 
 
 def _answer(
-    encoder: DlibEncoder, settings: EncoderSettings, photo: bytes, thumbnails: bool
-) -> EncodedPhoto | FacegridError:
+    encoder: FaceEncoder, embedders: Mapping[str, Embedder], settings: EncoderSettings, job: Job
+) -> Answer | FacegridError:
     try:
-        pixels = decode(photo, settings)
-        faces = encoder.encode(pixels, max_faces=settings.photo_faces, thumbnails=thumbnails)
+        match job:
+            case PhotoJob(photo, space, thumbnails):
+                pixels = decode(photo, settings)
+                faces = encoder.encode(pixels, space, max_faces=settings.photo_faces, thumbnails=thumbnails)
+                return EncodedPhoto(width=pixels.shape[1], height=pixels.shape[0], faces=faces)
+            case ThumbnailJob(jpeg, space):
+                pixels, face = as_photo(decode(jpeg, settings))
+                row: Vectors = embedders[space].embed(pixels, [face])[0]
+                return row
     except FacegridError as error:
         return error
     except (RuntimeError, ValueError, MemoryError) as error:  # what dlib and numpy raise; others end the process
-        log.exception("the encoder failed on a photo of %d bytes", len(photo))
+        log.exception("the encoder failed on a photo of %d bytes", len(job[0]))
         return FacegridError(f"The encoder failed on this photo ({type(error).__name__}).", field="image")
-    return EncodedPhoto(width=pixels.shape[1], height=pixels.shape[0], faces=faces)
 
 
 def _end_with_parent() -> None:
@@ -75,8 +110,9 @@ class Worker:
     `start` and `encode` block and belong to one thread at a time; `kill`, `expire` and `loaded` may be used from any.
     """
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: EncoderSettings, models: Models) -> None:
         self._settings = settings
+        self._models = models
         self._context = multiprocessing.get_context("spawn")  # fork would copy the gateway's threads' locks
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -94,23 +130,23 @@ class Worker:
         return self._loaded and process is not None and not wait([process.sentinel], timeout=0)
 
     def start(self) -> None:
-        """Start a process and wait until its models are loaded; raises EncoderMissing or EncoderWorkerDied."""
+        """Start a process and wait until its models are loaded; raises what `load` raises, or EncoderWorkerDied."""
         self._connect()
 
-    def encode(self, photo: bytes, thumbnails: bool) -> EncodedPhoto:
-        """Encode a photo, in a new process if the last one died while it was idle.
+    def encode(self, job: Job) -> Answer:
+        """Do the job, in a new process if the last one died while it was idle.
 
-        Raises what `decode` raises, EncoderWorkerDied if the process died meanwhile, and DeadlineExceeded if it did
-        because of `expire`.
+        Raises what `decode` and the space's embedder raise, EncoderWorkerDied if the process died meanwhile, and
+        DeadlineExceeded if it did because of `expire`.
         """
         connection = self._connection if self.loaded else None
         if connection is None:
             connection = self._connect()
         try:
-            connection.send((photo, thumbnails))
+            connection.send(job)
         except OSError:
             raise self._death() from None
-        answer: EncodedPhoto = self._receive(connection)
+        answer: Answer = self._receive(connection)
         return answer
 
     def _connect(self) -> Connection:
@@ -118,7 +154,7 @@ class Worker:
         self._expired = False
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=serve, args=(theirs, self._settings), name="facegrid-encoder", daemon=True
+            target=serve, args=(theirs, self._settings, self._models), name="facegrid-encoder", daemon=True
         )
         try:
             process.start()

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from common.cluster_map import StoreConfig
 from common.errors import InvalidRequest, UnknownFace
 from common.limits import MAX_PAGE, MAX_PHOTOS, MAX_TEMPLATES, check_labels, check_name
-from common.types import SPACE_DIMENSION, Kind, Wait
+from common.types import Kind, Wait
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
+from gateway.encoder import EncodedFace
 from gateway.enrol import Enrolment, unknown_face
 from gateway.photos import one_face_each, stack
 from gateway.revise import relabelled
@@ -28,7 +29,8 @@ from gateway.routes.docs import (
     request_body,
     succeeds,
 )
-from gateway.schemas.faces import EnrolAnswer, EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer, RevisedAnswer
+from gateway.schemas.enrol import EnrolAnswer, PhotoAnswer
+from gateway.schemas.faces import EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer, RevisedAnswer
 from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions, RevisionBody
 from gateway.services import Found, Limit, Services
 
@@ -39,6 +41,7 @@ FORM_FIELDS: dict[str, Any] = {
     "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
     "labels": {"type": "string", "description": "a JSON object of strings"},
     "keep_thumbnail": {"type": "boolean", "description": "keep a small picture of the face, for people to look at"},
+    "accept_poor": {"type": "boolean", "description": "enrol also what POOR_QUALITY would refuse"},
 }
 FORM_EXAMPLE = {"face_id": "ada", "kind": "member", "labels": '{"door": "north"}'}
 
@@ -66,36 +69,45 @@ async def enrol(
     for name, value in (("face_id", options.face_id), ("kind", options.kind)):
         if value is not None and media_type != RAW:
             raise InvalidRequest(f"{name} goes into the body here.", field=name, limit=RAW)
+    photos: list[EncodedFace] = []
     match media_type:
         case "multipart/form-data":
-            new = await _from_photos(request, found)
+            new, photos = await _from_photos(request, home, found)
         case "application/json":
             new = await _from_json(request, home)
         case _:
-            dimension = SPACE_DIMENSION[home.space]
-            new = Enrolment(await read_raw(request, dimension, MAX_TEMPLATES), _face_id(options.face_id), options.kind)
+            rows = await read_raw(request, home.dimension, MAX_TEMPLATES)
+            new = Enrolment(rows, _face_id(options.face_id), options.kind)
     done = await found.enroller.enrol(home, new, options.expected_version, options.wait, limit)
     response.status_code = 201 if done.created else 200
     face = FaceAnswer.of(done.written.face_id, done.record)
     return EnrolAnswer(
-        **face.model_dump(), store=store, new=done.created, version=done.written.version, visible=done.written.visible
+        **face.model_dump(),
+        store=store,
+        new=done.created,
+        version=done.written.version,
+        visible=done.written.visible,
+        photos=[PhotoAnswer.of(photo, found.settings) for photo in photos],
     )
 
 
-async def _from_photos(request: Request, found: Services) -> Enrolment:
+async def _from_photos(request: Request, home: StoreConfig, found: Services) -> tuple[Enrolment, list[EncodedFace]]:
+    """What to enrol, and the face of each photo."""
     upload = await read_upload(request, frozenset(FORM_FIELDS), photos=(1, MAX_PHOTOS))
     keep = _parsed("keep_thumbnail", upload.fields.get("keep_thumbnail"), bool)
     face_id = _face_id(upload.fields.get("face_id"))
     kind = _parsed("kind", upload.fields.get("kind"), Kind)
     labels = _labels(upload.fields.get("labels"))
-    faces = await one_face_each(found.encoder, upload.photos, thumbnails=bool(keep))
-    return Enrolment(stack(faces), face_id, kind, labels, faces[0].thumbnail)
+    poor_too = _parsed("accept_poor", upload.fields.get("accept_poor"), bool)
+    gate = None if poor_too else found.settings
+    faces = await one_face_each(found.encoder, upload.photos, home.space, thumbnails=bool(keep), gate=gate)
+    return Enrolment(stack(faces), face_id, kind, labels, faces[0].thumbnail), faces
 
 
 async def _from_json(request: Request, home: StoreConfig) -> Enrolment:
     body = await read_json(request, EnrolBody)
     labels = None if body.labels is None else check_labels(body.labels)
-    return Enrolment(as_rows(body.embeddings, SPACE_DIMENSION[home.space]), _face_id(body.face_id), body.kind, labels)
+    return Enrolment(as_rows(body.embeddings, home.dimension), _face_id(body.face_id), body.kind, labels)
 
 
 def _face_id(value: str | None) -> str | None:

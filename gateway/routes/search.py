@@ -11,16 +11,18 @@ from fastapi import APIRouter, Query, Request
 
 from common.cluster_map import StoreConfig
 from common.errors import Inconclusive, PartialCoverage, StoreRequired
-from common.limits import check_name
-from common.types import SPACE_DIMENSION, Scope, Vectors, Verdict
-from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
+from common.limits import MAX_PHOTOS, check_name
+from common.types import Scope, Vectors, Verdict
+from gateway.body import JSON, MULTIPART, RAW, Photo, as_rows, content_type, read_json, read_raw, read_upload
 from gateway.encoder import EncodedFace
-from gateway.identify import Asked, Identified
+from gateway.identify import Asked, Identified, Why
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
 from gateway.schemas.requests import SearchBody, SearchOptions
 from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
 from gateway.services import Found, Limit, Services
+from gateway.spaces import Space
+from gateway.track import check_one_person
 
 router = APIRouter(tags=["search"])
 
@@ -29,14 +31,16 @@ router = APIRouter(tags=["search"])
 class Probes:
     embeddings: Vectors
     faces: Sequence[EncodedFace | None]
-    """where each came from; None: sent as an embedding"""
+    """where each came from; None: sent as an embedding, or the mean of several photos"""
+    photos: int = 1
+    """behind each"""
 
 
 @router.post(
     "/v1/stores/{store}/search",
     summary="Identify: who is in this photo?",
     responses=problems(400, 401, 404, 413, 415, 422, 503, 504),
-    openapi_extra=request_body(multipart({}, photos=1, example={}), json_body(SearchBody), raw_body()),
+    openapi_extra=request_body(multipart({}, photos=MAX_PHOTOS, example={}), json_body(SearchBody), raw_body()),
 )
 async def search(
     store: StoreName,
@@ -45,11 +49,12 @@ async def search(
     limit: Limit,
     options: Annotated[SearchOptions, Query()],
 ) -> SearchAnswer:
+    """A photo: every face in it is searched. Several photos: they show one person, who is searched for once."""
     started = time.perf_counter()
     home = await found.view.store(store)
-    probes = await _probes(request, found, home)
+    probes = await _probes(request, found, home, options.photos)
     encoded = time.perf_counter()
-    asked = Asked(options.top_k, options.scope, options.exact, options.threshold, options.min_version)
+    asked = Asked(options.top_k, options.scope, options.exact, options.threshold, options.min_version, probes.photos)
     answer = await found.identifier.identify(home, probes.embeddings, asked, limit)
     if not options.allow_partial:
         _require_full(answer.results)
@@ -82,19 +87,28 @@ def _require_full(results: Sequence[Identified]) -> None:
             )
 
 
-async def _probes(request: Request, found: Services, home: StoreConfig) -> Probes:
-    dimension = SPACE_DIMENSION[home.space]
+async def _probes(request: Request, found: Services, home: StoreConfig, photos: int) -> Probes:
+    space = found.spaces.of_store(home)
     match content_type(request, [MULTIPART, JSON, RAW]):
         case "multipart/form-data":
-            (photo,) = (await read_upload(request, frozenset(), photos=(1, 1))).photos
-            encoded = await encode(found.encoder, photo)
-            require_face(photo, encoded)
-            return Probes(stack(encoded.faces), encoded.faces)
+            return await _of_photos(
+                (await read_upload(request, frozenset(), photos=(1, MAX_PHOTOS))).photos, found, space
+            )
         case "application/json":
-            rows = as_rows((await read_json(request, SearchBody)).embeddings, dimension)
+            rows = as_rows((await read_json(request, SearchBody)).embeddings, space.dimension)
         case _:
-            rows = await read_raw(request, dimension)
-    return Probes(rows, [None] * len(rows))
+            rows = await read_raw(request, space.dimension)
+    return Probes(rows, [None] * len(rows), photos)
+
+
+async def _of_photos(photos: Sequence[Photo], found: Services, space: Space) -> Probes:
+    """Everybody in a photo, or the one person whom several show. Raises NoFace, MultipleFaces, MixedTrack."""
+    if len(photos) == 1:
+        encoded = await encode(found.encoder, photos[0], space.name)
+        require_face(photos[0], encoded)
+        return Probes(stack(encoded.faces), encoded.faces)
+    rows = stack(await one_face_each(found.encoder, photos, space.name))
+    return Probes(check_one_person(rows, space.least_alike, "image")[None], [None], len(rows))
 
 
 @router.post(
@@ -114,13 +128,15 @@ async def recognize(request: Request, found: Found, limit: Limit) -> RecognizeAn
     content_type(request, [MULTIPART])
     upload = await read_upload(request, frozenset({"store"}), photos=(1, 1))
     home, scope = await _where(upload.fields.get("store"), found)
-    probe = stack(await one_face_each(found.encoder, upload.photos))
+    probe = stack(await one_face_each(found.encoder, upload.photos, home.space))
     (result,) = (await found.identifier.identify(home, probe, Asked(top_k=1, scope=scope), limit)).results
     match result.verdict:
         case Verdict.MATCH:
             return RecognizeAnswer(result=result.candidates[0].face_id)
         case Verdict.NO_MATCH:
             return RecognizeAnswer(result=None)
+        case Verdict.INCONCLUSIVE if result.why is Why.AMBIGUOUS:
+            raise Inconclusive("Two people match nearly alike.", coverage=result.coverage.report())
         case Verdict.INCONCLUSIVE:
             raise Inconclusive(
                 f"Nobody matched, but stores {', '.join(result.coverage.missing)} could not be searched.",
@@ -137,8 +153,8 @@ async def _where(store: str | None, found: Services) -> tuple[StoreConfig, Scope
     if len(groups) != 1:
         why = "there is no store yet" if not stores else f"there are {len(groups)} groups of stores"
         raise StoreRequired(f"Name a store in the form field store: {why}.", field="store")
-    # No store asks, so no store's own threshold holds.
-    return replace(stores[0][1], threshold=None), Scope.GROUP
+    # No store asks, so no store's own settings hold.
+    return replace(stores[0][1], threshold=None, target_fpir=None, margin=None), Scope.GROUP
 
 
 def _ms(seconds: float) -> float:

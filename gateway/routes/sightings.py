@@ -14,14 +14,13 @@ from common.cluster_map import StoreConfig
 from common.errors import InvalidRequest
 from common.intervals import DAY_MS
 from common.limits import MAX_AHEAD_S, MAX_PHOTOS, check_name
-from common.types import SPACE_DIMENSION
 from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
 from gateway.deadline import Deadline
 from gateway.look import Sighting
 from gateway.pictures import Picture, Place, of_photos, of_rows
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
 from gateway.schemas.requests import NAME_SCHEMA
-from gateway.schemas.search import BoxAnswer
+from gateway.schemas.photo import BoxAnswer
 from gateway.schemas.sightings import AT, CAMERA, TRACK, SightedAnswer, SightingAnswer, SightingBody, SightingFields
 from gateway.services import Found, Limit, Services
 
@@ -51,7 +50,9 @@ async def post_sighting(
     home = await found.view.store(store)
     fields, at_ms, pictures = await _read(request, found, home, options)
     faces = [
-        face for picture in pictures for face in await _count(found, Sighting(home, at_ms), picture, fields, limit)
+        face
+        for picture in pictures
+        for face in await _count(found, Sighting(home, at_ms, picture.photos), picture, fields, limit)
     ]
     return SightingAnswer(
         store=store,
@@ -71,21 +72,21 @@ async def _read(
     if media_type != RAW and options.model_fields_set:
         name = min(options.model_fields_set)
         raise InvalidRequest(f"{name} goes into the body here.", field=name, limit=RAW)
-    dimension = SPACE_DIMENSION[home.space]
+    space = found.spaces.of_store(home)
     match media_type:
         case "multipart/form-data":
             upload = await read_upload(request, frozenset(FORM_FIELDS), photos=(1, MAX_PHOTOS))
             fields, at_ms = _checked(_from_form(upload.fields), found)
             track = fields.track is not None
-            return fields, at_ms, await of_photos(found, upload.photos, home.space, track=track)
+            return fields, at_ms, await of_photos(found, upload.photos, space, track=track)
         case "application/json":
             body = await read_json(request, SightingBody)
             fields, at_ms = _checked(SightingFields(at=body.at, camera=body.camera, track=body.track), found)
-            rows = as_rows(body.embeddings, dimension)
+            rows = as_rows(body.embeddings, space.dimension)
         case _:
             fields, at_ms = _checked(options, found)
-            rows = await read_raw(request, dimension)
-    return fields, at_ms, [of_rows(rows, home.space, track=fields.track is not None)]
+            rows = await read_raw(request, space.dimension)
+    return fields, at_ms, [of_rows(rows, space, track=fields.track is not None)]
 
 
 def _from_form(fields: dict[str, str]) -> SightingFields:

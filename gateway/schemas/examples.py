@@ -6,9 +6,9 @@ import math
 
 from pydantic import JsonValue
 
-from common.types import DLIB_SPACE, SPACE_DIMENSION
+from common.types import DLIB_DIMENSION, DLIB_SPACE
 
-EMBEDDING: list[JsonValue] = [round(math.sin(at), 4) for at in range(SPACE_DIMENSION[DLIB_SPACE])]
+EMBEDDING: list[JsonValue] = [round(math.sin(at), 4) for at in range(DLIB_DIMENSION)]
 """any direction will do: embeddings are scaled to unit length"""
 
 STORE = {
@@ -18,6 +18,8 @@ STORE = {
     "timezone": "Europe/Vienna",
     "space": DLIB_SPACE,
     "threshold": 0.95,
+    "target_fpir": 0.005,
+    "margin": 0.01,
     "reentry_window_s": 1800,
     "retention_days": 30,
     "member_retention_days": 730,
@@ -49,6 +51,8 @@ CANDIDATE = {
     "distance": 0.2319,
     "kind": "member",
     "member_id": "c-1042",
+    "templates": 3,
+    "threshold": 0.9482,
 }
 COVERAGE = {
     "stores": {"total": 3, "searched": 3, "missing": []},
@@ -71,7 +75,8 @@ RESULT = {
     "verdict": "match",
     "candidates": [CANDIDATE],
     "member": MEMBER_CARD,
-    "threshold": 0.9412,
+    "threshold": 0.9482,
+    "threshold_measured": True,
     "coverage": COVERAGE,
     "route": {"mode": "fan_out", "shard": "s1", "versions": {"vienna-1": 12, "graz-1": 4, "linz-1": 9}},
 }
@@ -112,7 +117,7 @@ SIGHTED = {
     "kind": "member",
     "member_id": "c-1042",
     "score": 0.9713,
-    "threshold": 0.9412,
+    "threshold": 0.9482,
     "visit": {"start": "2026-11-20T07:58:00Z", "started": False},
     "reasons": [],
     "box": {"left": 70, "top": 71, "width": 108, "height": 108},

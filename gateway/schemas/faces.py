@@ -71,17 +71,6 @@ class RevisedAnswer(FaceAnswer):
         return cls(**face.model_dump(), store=store, version=done.version, visible=visible)
 
 
-class EnrolAnswer(FaceAnswer):
-    model_config = with_example(examples.FACE | {"store": "vienna-1", "new": True, "version": 12, "visible": True})
-    store: str
-    new: bool
-    """false: the face was there and got templates"""
-    version: int
-    """of the store after this write"""
-    visible: bool
-    """every live replica that has loaded serves it already"""
-
-
 class ErasureAnswer(BaseModel):
     model_config = with_example(RECEIPT)
     erasure_id: str

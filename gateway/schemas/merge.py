@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from common.ledger import StoredFace
 from common.limits import MAX_TEMPLATES
 from common.records import unpack_vectors
-from common.types import SPACE_DIMENSION
 from gateway.erasures import Receipt
 from gateway.merge import Merged, Split
 from gateway.schemas import examples
@@ -99,8 +98,8 @@ class TemplatesAnswer(BaseModel):
 
     @classmethod
     def of(cls, store: str, face_id: str, face: StoredFace) -> TemplatesAnswer:
-        rows = unpack_vectors(face.templates, SPACE_DIMENSION[face.record.space])
-        others: list[float | None] = [*scores(rows)] if len(rows) > 1 else [None]
+        rows = unpack_vectors(face.templates, len(face.record.row))
+        others: list[float | None] = [*scores(rows)] if len(rows) > 1 else [None] * len(rows)
         against_row = (rows @ face.record.row).tolist()
         listed = [
             TemplateAnswer(index=index, score=round(score, 4), score_of_others=other)

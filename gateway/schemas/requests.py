@@ -7,9 +7,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from common.limits import (
+    LEAST_FPIR,
     MAX_EMBEDDINGS,
     MAX_LABEL_VALUE,
     MAX_LABELS,
+    MAX_PHOTOS,
     MAX_REENTRY_WINDOW_S,
     MAX_RETENTION_DAYS,
     MAX_TEMPLATES,
@@ -52,12 +54,28 @@ class StoreBody(Body):
     timezone: str | None = Field(
         None, max_length=MAX_TIMEZONE, description="IANA name; days and hours of the reports follow it."
     )
+    space: Name | None = Field(
+        None, description="Embedding space of a new store, see GET /v1/spaces; later only a migration changes it."
+    )
     threshold: float | None = Field(
         None,
         ge=-1,
         le=1,
         description="Fixed score threshold for this store's own gallery; a fan-out needs at least that too. "
         "Null: by gallery size.",
+    )
+    target_fpir: float | None = Field(
+        None,
+        ge=LEAST_FPIR,
+        le=0.5,
+        description="Accepted chance that a stranger matches anyone; null: FACEGRID_TARGET_FPIR.",
+    )
+    margin: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="A match is AMBIGUOUS, and so inconclusive, if another person is less than this behind (in score "
+        "over the threshold); null: never. Sightings are counted for the nearest all the same.",
     )
     reentry_window_s: int | None = Field(
         None,
@@ -136,6 +154,9 @@ class SearchOptions(BaseModel):
         True,
         description="false: PARTIAL_COVERAGE, with the coverage in the body, unless every store was searched that this "
         "answer depends on; even a match then (somebody more alike may be missing). A match at home needs only home.",
+    )
+    photos: int = Field(
+        1, ge=1, le=MAX_PHOTOS, description="With embeddings: how many photos of one person each is the mean of."
     )
     min_version: int | None = Field(
         None,

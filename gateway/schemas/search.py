@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel
@@ -13,11 +12,13 @@ from common.members import MemberCard
 from common.types import Candidate, Kind, Scope, Verdict
 from common.vectors import distance
 from gateway.coverage import Coverage
-from gateway.encoder import Box, EncodedFace, Quality
-from gateway.identify import Identified
+from gateway.cut import Cut
+from gateway.encoder import EncodedFace
+from gateway.identify import Identified, Why
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
 from gateway.schemas.members import CardAnswer
+from gateway.schemas.photo import BoxAnswer, QualityAnswer
 
 
 class CandidateAnswer(BaseModel):
@@ -29,9 +30,13 @@ class CandidateAnswer(BaseModel):
     kind: Kind
     member_id: str | None
     """the member that the face is bound to"""
+    templates: int
+    """photos behind the face"""
+    threshold: float
+    """what its score must reach to be a match: the more photos are behind it, the more"""
 
     @classmethod
-    def of(cls, candidate: Candidate) -> CandidateAnswer:
+    def of(cls, candidate: Candidate, cut: Cut) -> CandidateAnswer:
         return cls(
             store=candidate.store,
             face_id=candidate.face_id,
@@ -39,6 +44,8 @@ class CandidateAnswer(BaseModel):
             distance=distance(candidate.score),
             kind=candidate.kind,
             member_id=candidate.member_id,
+            templates=candidate.templates,
+            threshold=cut.of(candidate),
         )
 
 
@@ -84,41 +91,6 @@ class CoverageAnswer(BaseModel):
         return cls.model_validate(coverage.report())
 
 
-class BoxAnswer(BaseModel):
-    left: int
-    top: int
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, box: Box) -> BoxAnswer:
-        return cls(left=box.left, top=box.top, width=box.width, height=box.height)
-
-
-class QualityAnswer(BaseModel):
-    """How good a face is to recognise."""
-
-    model_config = with_example(examples.QUALITY)
-    face_size: float
-    """pixels, smaller side of the box"""
-    eye_distance: float
-    """pixels"""
-    sharpness: float
-    """sharp faces have 10 to 80, blurred ones below 1"""
-    brightness: float
-    """mean luma, 0 to 255"""
-    yaw: float
-    """degrees, 0: to the camera; a rough estimate"""
-    roll: float
-    """degrees, 0: upright"""
-    confidence: float
-    """the detector's score, above 0; clear faces have 1 to 3"""
-
-    @classmethod
-    def of(cls, quality: Quality) -> QualityAnswer:
-        return cls.model_validate({name: round(value, 2) for name, value in asdict(quality).items()})
-
-
 class RouteAnswer(BaseModel):
     mode: Literal["home", "fan_out"]
     shard: str
@@ -134,10 +106,16 @@ class ResultAnswer(BaseModel):
     quality: QualityAnswer | None
     """null for an embedding"""
     verdict: Verdict
+    reason: Why | None = None
+    """of an inconclusive verdict; AMBIGUOUS: somebody matches, and somebody else nearly as well"""
     candidates: list[CandidateAnswer]
+    """the farthest above its threshold first"""
     member: CardAnswer | None
     """whose face matched best, a few seconds old at most; null: nobody's, or not known right now"""
     threshold: float
+    """of the best candidate; where there is none, of a face with one template"""
+    threshold_measured: bool
+    """false: so many rows need a smaller false match rate than was ever measured in this space"""
     coverage: CoverageAnswer
     route: RouteAnswer
 
@@ -150,9 +128,11 @@ class ResultAnswer(BaseModel):
             box=None if face is None else BoxAnswer.of(face.box),
             quality=None if face is None else QualityAnswer.of(face.quality),
             verdict=result.verdict,
-            candidates=[CandidateAnswer.of(candidate) for candidate in result.candidates],
+            reason=result.why,
+            candidates=[CandidateAnswer.of(candidate, result.cut) for candidate in result.candidates],
             member=None if card is None else CardAnswer.of(card),
             threshold=result.threshold,
+            threshold_measured=result.cut.measured,
             coverage=CoverageAnswer.of(result.coverage),
             route=RouteAnswer(mode=result.mode, shard=home.shard, versions=result.coverage.searched),
         )

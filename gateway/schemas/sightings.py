@@ -13,7 +13,7 @@ from common.types import Kind, Verdict
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, at, with_example
 from gateway.schemas.requests import Body, Embedding, Name
-from gateway.schemas.search import BoxAnswer
+from gateway.schemas.photo import BoxAnswer
 from gateway.sight import Sighted
 
 AT = "When it was, RFC 3339 with an offset; left out: now. At most 5 minutes ahead, and not before visits are kept."

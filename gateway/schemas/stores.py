@@ -50,6 +50,9 @@ class StoreAnswer(BaseModel):
     timezone: str
     space: str
     threshold: float | None
+    target_fpir: float | None
+    """null: the gateway's"""
+    margin: float | None
     reentry_window_s: int
     retention_days: int
     member_retention_days: int | None
@@ -68,6 +71,8 @@ class StoreAnswer(BaseModel):
             timezone=config.timezone,
             space=config.space,
             threshold=config.threshold,
+            target_fpir=config.target_fpir,
+            margin=config.margin,
             reentry_window_s=REENTRY_WINDOW_S if config.reentry_window_s is None else config.reentry_window_s,
             retention_days=RETENTION_DAYS if config.retention_days is None else config.retention_days,
             member_retention_days=config.member_retention_days,

@@ -28,7 +28,7 @@ from common.cluster_map import ClusterMap, StoreConfig
 from common.ledger import Ledger
 from common.records import FaceRecord, pack_vectors
 from common.truth import connect
-from common.types import DLIB_SPACE, Kind, ReplicaState, Vectors
+from common.types import DLIB_DIMENSION, DLIB_SPACE, Kind, ReplicaState, Vectors
 from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port, start_embedded_redis
 from shard.loader import load_store, usable
@@ -115,7 +115,7 @@ async def stages(redis: Redis, each: int) -> dict[str, float]:
     batches = [[(name.decode(), FaceRecord.unpack(record)) for name, record in found.items()] for found in raw]
     unpacked = time.perf_counter()
     for batch in batches:
-        usable(store, DLIB_SPACE, batch)
+        usable(store, DLIB_SPACE, DLIB_DIMENSION, batch)
     checked = time.perf_counter()
     await load_store(ledger, (await ClusterMap(redis).stores())[store])
     loaded = time.perf_counter()

@@ -90,6 +90,25 @@ def test_people_are_enrolled_once_found_and_drawn(cluster: LocalCluster, photos:
     assert "UNKNOWN_STORE" in facegrid(cluster, "search", probe, "--store", "nowhere", code=1)
 
 
+def test_a_poor_photo_is_left_out_with_the_reason_unless_it_is_accepted(
+    cluster: LocalCluster, photos: Path, tmp_path: Path
+) -> None:
+    good = photos / "people" / "shopper-01" / "1.jpg"
+    (tmp_path / "ada_1.jpg").write_bytes(good.read_bytes())
+    with Image.open(good) as image:
+        image.point(lambda value: value * 0.15).save(tmp_path / "ada_2.png")
+    first = facegrid(cluster, "enrol", "linz", str(tmp_path))
+    assert "skipped ada_2.png: the photo is too poor to enrol: DARK" in first
+    assert "--accept-poor" in first
+    face = ("--store", "linz", "--face", "ada")
+    assert "the same person" in facegrid(cluster, "verify", str(good), *face)
+    second = facegrid(cluster, "enrol", "linz", str(tmp_path / "ada_2.png"), "--again", "--accept-poor")
+    assert "skipped" not in second
+    verified = facegrid(cluster, "verify", str(good), *face, "--fmr", "1e-8")
+    assert "with a chance of 1e-08; so small a chance was never measured" in verified
+    facegrid(cluster, "stores", "remove", "linz", "--force")
+
+
 def test_evaluate_counts_and_leaves_the_stores_as_they_were(
     cluster: LocalCluster, photos: Path, tmp_path: Path
 ) -> None:

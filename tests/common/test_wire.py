@@ -78,20 +78,20 @@ def reply_with(**changes: Any) -> bytes:
 
 def hits(scores: list[float], stores: list[Any], faces: list[Any]) -> list[dict[str, Any]]:
     packed = np.array(scores, dtype="<f4").tobytes()
-    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores)}
-    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": []}
+    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores), "templates": b"\1" * len(scores)}
+    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": [], "templates": b""}
     return [{"stores": stores, "faces": faces, "scores": packed} | known, none]
 
 
-def known_as(kinds: Any, members: Any) -> list[dict[str, Any]]:
-    """One candidate whose lists are right but for who it is."""
+def known_as(kinds: Any, members: Any, templates: Any = b"\3") -> list[dict[str, Any]]:
+    """One candidate whose lists are right but for who it is, or how many templates it has."""
     first, none = hits([0.5], ["A"], ["x"])
-    return [first | {"kinds": kinds, "members": members}, none]
+    return [first | {"kinds": kinds, "members": members, "templates": templates}, none]
 
 
 def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:
     (reply,) = unpack_reply(reply_with(hits=known_as(b"m", ["c-1"])), CALL)
-    assert reply.candidates == ((Candidate("A", "x", 0.5, Kind.MEMBER, "c-1"),), ())
+    assert reply.candidates == ((Candidate("A", "x", 0.5, Kind.MEMBER, "c-1", 3),), ())
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,9 @@ def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:
         ormsgpack.packb({}),
         pack_reply([REPLY, REPLY]),
         reply_with(hits=[]),
+        reply_with(hits=known_as(b"v", [None], b"")),
+        reply_with(hits=known_as(b"v", [None], b"\0")),
+        reply_with(hits=known_as(b"v", [None], ["3"])),
         reply_with(searched={"Z": [1, 1]}),
         reply_with(searched={"A": [1]}),
         reply_with(hits=hits([0.5], ["A"], ["x", "y"])),

@@ -11,13 +11,16 @@ from itertools import combinations
 from statistics import mean
 
 import numpy as np
+import numpy.typing as npt
 
 from common.settings import GatewaySettings
 from common.types import DLIB_SPACE, Vectors
 from common.vectors import mean_row, unit_rows
-from gateway.threshold import threshold
+from gateway.fmr import threshold
+from gateway.spaces import Spaces
 from tests.footfall.traffic import D, Sighting, Staff, photos_a_visit, tracks_of
 
+CURVE = Spaces.load("").of(DLIB_SPACE).curve
 FPIR: float = GatewaySettings.model_fields["target_fpir"].default
 
 
@@ -26,8 +29,8 @@ def probe_of(photos: Vectors) -> Vectors:
     return mean_row(unit_rows(photos, D))
 
 
-def cut_among(rows: int) -> float:
-    return threshold(DLIB_SPACE, rows, FPIR)
+def cut_among(rows: int, templates: int = 1, photos: int = 1) -> float:
+    return threshold(CURVE, rows, FPIR, templates, photos)
 
 
 class Recogniser:
@@ -35,23 +38,29 @@ class Recogniser:
 
     def __init__(self, size: int, staff: Sequence[Staff] = ()) -> None:
         self._rows: Vectors = np.zeros((size, D), dtype=np.float32)
+        self._photos = np.ones(size, dtype=np.int64)
         self._stores: list[str] = []
-        self._faces: list[str] = []
         for one in staff:
-            self._enrol(one.store, probe_of(one.photos))
+            self._enrol(one.store, one.photos)
 
-    def see(self, store: str, probe: Vectors) -> int:
-        """The number of the face that it is taken for."""
-        scores = self._rows[: len(self._stores)] @ probe
+    def see(self, store: str, photos: Vectors) -> int:
+        """The number of the face that they are taken for."""
+        scores = self._rows[: len(self._stores)] @ probe_of(photos)
         at_home = np.flatnonzero(np.array(self._stores, dtype=object) == store)
-        if len(at_home) and scores[best := at_home[scores[at_home].argmax()]] >= cut_among(len(at_home)):
-            return int(best)
-        if len(scores) and scores.max() >= cut_among(len(scores)):
-            return int(scores.argmax())
-        return self._enrol(store, probe)
+        for among in (at_home, np.arange(len(scores))):
+            excess = scores[among] - self._cuts(among, len(photos))
+            if len(among) and excess.max() >= 0:
+                return int(among[excess.argmax()])
+        return self._enrol(store, photos)
 
-    def _enrol(self, store: str, probe: Vectors) -> int:
-        self._rows[len(self._stores)] = probe
+    def _cuts(self, among: npt.NDArray[np.int64], photos: int) -> npt.NDArray[np.float64]:
+        kinds, kind = np.unique(self._photos[among], return_inverse=True)
+        cuts = np.array([cut_among(len(among), templates, photos) for templates in kinds.tolist()])
+        return cuts[kind]
+
+    def _enrol(self, store: str, photos: Vectors) -> int:
+        self._rows[len(self._stores)] = probe_of(photos)
+        self._photos[len(self._stores)] = len(photos)
         self._stores.append(store)
         return len(self._stores) - 1
 
@@ -59,7 +68,7 @@ class Recogniser:
 def faces_of(sightings: Sequence[Sighting], staff: Sequence[Staff]) -> list[int]:
     """The face that each sighting is taken for, one after another."""
     recogniser = Recogniser(len(sightings) + len(staff), staff)
-    return [recogniser.see(sighting.store, probe_of(sighting.photos)) for sighting in sightings]
+    return [recogniser.see(sighting.store, sighting.photos) for sighting in sightings]
 
 
 def told_apart(people: Mapping[str, Vectors], alike: float, apart: float) -> dict[str, Vectors]:
@@ -75,9 +84,10 @@ def told_apart(people: Mapping[str, Vectors], alike: float, apart: float) -> dic
     return kept
 
 
-def missed(people: Mapping[str, Vectors], size: int, cut: float) -> float:
-    """FNMR: the share of two tracks of one person that score below `cut`; over the people whose visits are tracks of
+def missed(people: Mapping[str, Vectors], size: int, rows: int) -> float:
+    """FNMR: the share of two tracks of one person that score below the threshold among `rows` rows; over the people whose visits are tracks of
     `size` photos, each person alike."""
+    cut = cut_among(rows, size, size)
     shares = []
     for photos in people.values():
         if photos_a_visit(len(photos)) == size and len(tracks := tracks_of(photos)) > 1:

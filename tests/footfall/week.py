@@ -27,7 +27,7 @@ from common.types import Vectors
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
 from tests.footfall.camera import Account, cameras, enrol, open_stores
-from tests.footfall.encoder_limit import cut_among, faces_of, missed
+from tests.footfall.encoder_limit import faces_of, missed
 from tests.footfall.report import CHAIN, Report, expected, fetch
 from tests.footfall.traffic import EMBEDDINGS, Traffic, photos_a_visit, real_people, week
 
@@ -75,10 +75,10 @@ def figures_table(outcome: Outcome) -> Table:
 def people_table(outcome: Outcome, people: Mapping[str, Vectors]) -> Table:
     """Faces made of those who came more than once, by how many photos a visit has, beside the encoder's FNMR."""
     rows = len({face for faces in outcome.account.faces.values() for face in faces})
-    at_home, anywhere = cut_among(rows // len(STORES)), cut_among(rows)
+    at_home, anywhere = rows // len(STORES), rows
     table = Table(
         *("photos a visit", "returning people", "their visits", "their faces", "too many"),
-        *(f"missed at {at_home:.4f} (home)", f"missed at {anywhere:.4f} (chain)"),
+        *(f"missed among {at_home:,} (home)", f"missed among {anywhere:,} (chain)"),
         title="Returning visitors, and the encoder's FNMR at the thresholds",
         box=None,
     )
@@ -88,7 +88,7 @@ def people_table(outcome: Outcome, people: Mapping[str, Vectors]) -> Table:
     for size in (1, 2, 3):
         group = [one for one, times in visits.items() if times > 1 and photos_a_visit(len(people[one])) == size]
         faces = sum(len(outcome.account.faces[one]) for one in group)
-        misses = [f"{missed(people, size, cut):.1%}" for cut in (at_home, anywhere)]
+        misses = [f"{missed(people, size, among):.1%}" for among in (at_home, anywhere)]
         counts = (len(group), sum(visits[one] for one in group), faces, faces - len(group))
         table.add_row(str(size), *(f"{count:,}" for count in counts), *misses)
     return table

@@ -11,10 +11,12 @@ from common.types import DLIB_SPACE, Candidate, Kind, Verdict
 from common.vectors import mean_row
 from gateway.adapt import ADAPTED_TEMPLATES, ALIKE, COMFORT, LEAD, is_comfortable, is_useful
 from gateway.coverage import Coverage
+from gateway.cut import Cut
 from gateway.identify import Identified
+from gateway.spaces import Spaces
 from tests.gateway.in_process import unit
 
-CUT = 0.94
+CUT = Cut(Spaces.load("").of(DLIB_SPACE).curve, rows=10, target_fpir=0.01, fixed=0.94)
 ADA = Candidate("A", "ada", 0.97)
 
 
@@ -47,7 +49,7 @@ def test_somebody_behind_all_faces_of_a_member_that_were_named_may_be_a_rival() 
 
 
 def test_a_score_barely_above_the_threshold_is_not() -> None:
-    barely = Candidate("A", "ada", CUT + COMFORT - 0.001)
+    barely = Candidate("A", "ada", CUT.least + COMFORT - 0.001)
     assert not is_comfortable(found(barely), barely)
 
 

@@ -200,10 +200,10 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
         "INVALID_REQUEST",
         "image",
     ),
-    "two photos to search": (
+    "eleven photos to search": (
         "POST",
         SEARCH,
-        {"files": [("image", ("a.jpg", b"x")), ("image", ("b.jpg", b"x"))]},
+        {"files": [("image", (f"{at}.jpg", b"x")) for at in range(11)]},
         422,
         "INVALID_REQUEST",
         "image",

@@ -40,8 +40,8 @@ def test_every_sampled_portrait_has_one_face_and_face_recognitions_embedding(
 ) -> None:
     for pixels in pixels_of(sorted(FACES.glob("people/*/*_0001.jpg"))[::4]):
         [face] = encoder.encode(pixels, max_faces=64, thumbnails=False)
-        [expected] = reference.embeddings(pixels)
-        assert float(face.embedding @ expected) > 0.999
+        [expected] = reference.embeddings(pixels, [face.box])
+        assert float(face.embedding @ expected) > 0.99999
 
 
 def test_photos_of_one_person_score_higher_than_photos_of_two(encoder: DlibEncoder) -> None:
@@ -56,10 +56,14 @@ def test_photos_of_one_person_score_higher_than_photos_of_two(encoder: DlibEncod
     assert np.median(same) > np.quantile(other, 0.99)
 
 
-def test_in_groups_exactly_the_faces_of_face_recognition_are_found(encoder: DlibEncoder, reference: Reference) -> None:
-    for pixels in pixels_of(sorted(FACES.glob("groups/*"))[::3]):
-        boxes = {face.box for face in encoder.encode(pixels, max_faces=64, thumbnails=False)}
-        assert boxes == set(reference.boxes(pixels))
+def test_in_groups_no_face_is_lost_that_face_recognition_finds(encoder: DlibEncoder, reference: Reference) -> None:
+    photos = pixels_of(sorted(FACES.glob("groups/*"))[::3])
+    photos.append(np.asarray(Image.fromarray(photos[0]).resize((1280, 960), Image.Resampling.BICUBIC)))
+    for pixels in photos:
+        found = [face.box for face in encoder.encode(pixels, max_faces=64, thumbnails=False)]
+        expected = reference.boxes(pixels)
+        assert all(any(overlap(box, other) > 0.4 for other in found) for box in expected)
+        assert len(found) <= len(expected) + 1
 
 
 def test_groups_enlarged_beyond_the_detectors_bound_lose_no_face(encoder: DlibEncoder, reference: Reference) -> None:

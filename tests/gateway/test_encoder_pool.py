@@ -27,7 +27,7 @@ from common.errors import (
 )
 from common.settings import EncoderSettings
 from gateway.encoder import EncodedFace, EncodedPhoto, EncoderPool
-from gateway.encoder.worker import Worker
+from gateway.encoder.worker import Answer, Job, Worker
 from tests.gateway.encoder_photos import ORIENTATIONS, overlap, portrait, saved, turned
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -182,9 +182,9 @@ async def test_a_full_queue_is_refused_and_a_cancelled_place_in_it_is_free_again
     encoded: list[bytes] = []
     encode = Worker.encode
 
-    def recorded(self: Worker, photo: bytes, thumbnails: bool) -> EncodedPhoto:
-        encoded.append(photo)
-        return encode(self, photo, thumbnails)
+    def recorded(self: Worker, job: Job) -> Answer:
+        encoded.append(job[0])
+        return encode(self, job)
 
     monkeypatch.setattr(Worker, "encode", recorded)
     first, second, third = (saved(portrait(), "JPEG", quality=quality) for quality in (80, 85, 90))

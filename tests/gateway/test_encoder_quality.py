@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 from common.settings import EncoderSettings
 from gateway.encoder import Box, Quality
 from gateway.encoder.decode import Pixels, decode
+from gateway.encoder.dlib_detector import DlibDetector
 from gateway.encoder.dlib_encoder import DlibEncoder
 from gateway.encoder.quality import Points, laplacian, measure, pose, sharpness
 from tests.gateway.encoder_photos import FACES, needs_faces, portrait
@@ -149,14 +150,14 @@ def test_a_face_in_a_photo_beyond_full_hd_is_measured_alike(encoder: DlibEncoder
 
 
 @needs_faces
-def test_the_detectors_own_sides_of_a_face_agree_with_the_yaw(encoder: DlibEncoder) -> None:
+def test_the_detectors_own_sides_of_a_face_agree_with_the_yaw() -> None:
     """dlib looks with five filters; of the first three, one was trained on faces to the camera, two on turned ones."""
-    yaws: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    detector = DlibDetector()
+    yaws: dict[int, list[float]] = {side: [] for side in range(5)}
     for photo in sorted(FACES.glob("strangers/*")):
         pixels = decode(photo.read_bytes(), EncoderSettings())
-        areas, _, filters = encoder._detector.run(pixels, 1, 0.0)
-        landmarks = encoder._landmarks(pixels, areas[0])
-        _, _, yaw = pose(np.array([(point.x, point.y) for point in landmarks.parts()], dtype=np.float64))
+        _, _, filters = detector._detector.run(pixels, 1, 0.0)
+        _, _, yaw = pose(detector.locate(pixels)[0].landmarks)
         yaws[filters[0]].append(yaw)
     left, straight, right = (float(np.median(yaws[side])) for side in (1, 0, 2))
     assert left < -15

@@ -9,9 +9,11 @@ import pytest
 
 from common.errors import EncoderWorkerDied, FacegridError
 from common.settings import EncoderSettings
+from common.types import DLIB_SPACE
 from gateway.encoder import EncodedFace
 from gateway.encoder.dlib_encoder import DlibEncoder
-from gateway.encoder.worker import Worker, _answer
+from gateway.encoder.manifest import Models
+from gateway.encoder.worker import PhotoJob, Worker, _answer
 from tests.gateway.encoder_photos import portrait, saved
 
 
@@ -29,7 +31,7 @@ def test_an_unexpected_fault_of_dlib_is_an_internal_error_without_its_words() ->
         def encode(self, *_: object, **__: object) -> tuple[EncodedFace, ...]:
             raise RuntimeError("/usr/secret/path")
 
-    answer = _answer(Faulty(), EncoderSettings(), saved(portrait(), "JPEG"), False)
+    answer = _answer(Faulty(), {}, EncoderSettings(), PhotoJob(saved(portrait(), "JPEG"), DLIB_SPACE, False))
     assert isinstance(answer, FacegridError)
     assert answer.code == "INTERNAL"
     assert "secret" not in answer.detail
@@ -48,7 +50,7 @@ def test_a_machine_without_room_for_a_process_is_a_retryable_error(monkeypatch: 
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("multiprocessing.context.SpawnProcess._Popen", full)
-    worker = Worker(EncoderSettings())
+    worker = Worker(EncoderSettings(), Models())
     with pytest.raises(EncoderWorkerDied, match="could be started"):
-        worker.encode(saved(portrait(), "JPEG"), thumbnails=False)
+        worker.encode(PhotoJob(saved(portrait(), "JPEG"), DLIB_SPACE, thumbnails=False))
     assert not worker.loaded

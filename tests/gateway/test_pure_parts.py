@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from common.cluster_map import Heartbeat, StoreConfig
-from common.errors import NoLiveShard, UnknownShard, WrongSpace, ZeroVector
+from common.errors import NoLiveShard, SpaceChanging, UnknownShard, ZeroVector
 from common.ledger import StoredFace
 from common.records import pack_vectors
 from common.types import DLIB_SPACE, Candidate, Kind, ReplicaState, StoreView, Verdict
 from gateway.coverage import Coverage
+from gateway.cut import Cut
 from gateway.enrol import Enrolment, combine
 from gateway.identify import verdict
 from gateway.placement import place
 from gateway.replica_set import Cause
 from gateway.router import merge
+from gateway.spaces import Spaces
 from tests.gateway.in_process import unit
 
 FULL = Coverage(frozenset("AB"), {"A": 1, "B": 1}, 2, 0, frozenset({"s1"}), {})
@@ -29,6 +31,9 @@ def test_merge_keeps_order_breaks_ties_by_name_and_lists_a_face_once() -> None:
     assert [(c.store, c.face_id) for c in merged] == [("C", "w"), ("A", "y"), ("B", "x")]
 
 
+CUT = Cut(Spaces.load("").of(DLIB_SPACE).curve, rows=10, target_fpir=0.01, fixed=0.9)
+
+
 @pytest.mark.parametrize(
     ("score", "coverage", "expected"),
     [
@@ -40,12 +45,12 @@ def test_merge_keeps_order_breaks_ties_by_name_and_lists_a_face_once() -> None:
     ],
 )
 def test_no_match_needs_full_coverage(score: float, coverage: Coverage, expected: Verdict) -> None:
-    assert verdict([Candidate("A", "x", score)], 0.9, coverage) is expected
+    assert verdict([Candidate("A", "x", score)], CUT, coverage) is expected
 
 
 def test_nobody_found_is_no_match_only_with_full_coverage() -> None:
-    assert verdict([], 0.9, FULL) is Verdict.NO_MATCH
-    assert verdict([], 0.9, PARTIAL) is Verdict.INCONCLUSIVE
+    assert verdict([], CUT, FULL) is Verdict.NO_MATCH
+    assert verdict([], CUT, PARTIAL) is Verdict.INCONCLUSIVE
 
 
 def beat(shard: str, rows: int) -> Heartbeat:
@@ -89,5 +94,5 @@ def test_templates_that_cancel_out_or_come_from_another_space_are_refused() -> N
     stored = StoredFace(b"raw", record, pack_vectors(templates))
     with pytest.raises(ZeroVector):
         combine(stored, Enrolment(-unit(1)), DLIB_SPACE, now=2.0)
-    with pytest.raises(WrongSpace):
+    with pytest.raises(SpaceChanging):
         combine(stored, Enrolment(unit(2)), "arcface-r50", now=2.0)

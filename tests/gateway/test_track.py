@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from common.errors import MixedTrack
-from common.types import DLIB_SPACE, Vectors
+from common.types import Vectors
 from common.vectors import mean_row, unit_rows
-from gateway.track import LEAST_ALIKE, check_one_person, scores
+from gateway.track import DLIB_LEAST_ALIKE, check_one_person, scores
 
 REAL = Path(__file__).parents[2] / "../shared/embeddings/lfw_dlib_dev.npz"
-LIMIT = LEAST_ALIKE[DLIB_SPACE]
+LIMIT = DLIB_LEAST_ALIKE
 
 
 def two_alike(score: float) -> Vectors:
@@ -26,12 +26,12 @@ def two_alike(score: float) -> Vectors:
 
 def test_one_photo_is_its_own_probe() -> None:
     row = two_alike(1.0)[:1]
-    np.testing.assert_allclose(check_one_person(row, DLIB_SPACE), row[0], atol=1e-7)
+    np.testing.assert_allclose(check_one_person(row, LIMIT), row[0], atol=1e-7)
 
 
 def test_the_probe_is_the_unit_mean_of_the_photos() -> None:
     rows = two_alike(0.95)
-    probe = check_one_person(rows, DLIB_SPACE)
+    probe = check_one_person(rows, LIMIT)
     assert probe.shape == (128,)
     assert np.linalg.norm(probe) == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_array_equal(probe, mean_row(rows))
@@ -41,16 +41,16 @@ def test_the_probe_is_the_unit_mean_of_the_photos() -> None:
 def test_the_least_alike_pair_decides_at_the_limit(score: float, refused: bool) -> None:
     rows = np.vstack([two_alike(score), two_alike(1.0)])
     if not refused:
-        check_one_person(rows, DLIB_SPACE)
+        check_one_person(rows, LIMIT)
         return
     with pytest.raises(MixedTrack):
-        check_one_person(rows, DLIB_SPACE)
+        check_one_person(rows, LIMIT)
 
 
 def test_a_refusal_names_the_field_the_pair_and_each_photos_score() -> None:
     rows = np.vstack([two_alike(0.5), two_alike(1.0)[:1]])
     with pytest.raises(MixedTrack) as caught:
-        check_one_person(rows, DLIB_SPACE, field="image")
+        check_one_person(rows, LIMIT, field="image")
     problem = caught.value.problem()
     assert (problem["status"], problem["code"], problem["field"], problem["limit"]) == (
         422,
@@ -66,7 +66,7 @@ def test_a_refusal_names_the_field_the_pair_and_each_photos_score() -> None:
 def test_opposite_photos_are_refused_and_their_scores_stay_numbers() -> None:
     rows = unit_rows([[1.0] * 128, [-1.0] * 128, [1.0] * 128], 128)
     with pytest.raises(MixedTrack):
-        check_one_person(rows, DLIB_SPACE)
+        check_one_person(rows, LIMIT)
     assert np.isfinite(scores(rows)).all()
 
 
@@ -85,7 +85,7 @@ def refused(tracks: list[Vectors]) -> float:
 
     def is_mixed(track: Vectors) -> bool:
         try:
-            check_one_person(track, DLIB_SPACE)
+            check_one_person(track, LIMIT)
         except MixedTrack:
             return True
         return False

@@ -31,6 +31,7 @@ OWNERS = {
         "common/outbox.py",
         "common/persons.py",
         "common/rekeys.py",
+        "common/migrations.py",
         "common/expiry.py",
         "deploy/local/embedded_redis.py",
         "common/serve.py",

@@ -56,8 +56,8 @@ class Writer:
     redis: Redis
     feed_length: int = 100_000
 
-    async def open(self, store: str, shard: str = "s1", space: str = DLIB_SPACE) -> StoreConfig:
-        return await ClusterMap(self.redis).create(StoreConfig(store, shard=shard, space=space))
+    async def open(self, store: str, shard: str = "s1", space: str = DLIB_SPACE, dimension: int = 128) -> StoreConfig:
+        return await ClusterMap(self.redis).create(StoreConfig(store, shard=shard, space=space, dimension=dimension))
 
     async def put(
         self,

@@ -248,15 +248,17 @@ async def test_an_unreadable_record_holds_up_its_own_store_only(
         assert same(one.faces("A"), {**named(0, 2), "x": ROWS[5], "y": ROWS[7]})
 
 
-async def test_a_store_of_an_unknown_space_is_not_served_and_harms_nobody(
+async def test_a_store_of_another_space_is_served_by_its_dimension_and_rows_of_other_lengths_are_left_out(
     redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A shard knows no models: what the map says of a store's space is all it needs."""
     writer = Writer(redis)
-    await writer.open("A", space="from-the-future")
+    short = await writer.open("A", space="arcface", dimension=64)
+    await writer.put(short, {"a": unit(1, dimension=64)[0], "b": ROWS[1]}, space="arcface")
     await writer.put(await writer.open("B"), named(0, 2))
     async with ready(settings_for(redis_url)) as one:
-        assert one.replica.stores == {"B": StoreView(2, 2)}
-    assert "from-the-future" in caplog.text
+        assert one.replica.stores == {"A": StoreView(2, 1), "B": StoreView(2, 2)}
+    assert "face b is no arcface row" in caplog.text
 
 
 async def test_an_awaiting_caller_is_woken_by_the_entry_it_waits_for(redis: Redis, redis_url: str) -> None:

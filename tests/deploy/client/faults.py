@@ -30,7 +30,8 @@ def photos_in(request: httpx.Request) -> list[str]:
 
 
 class Store:
-    """Remembers the photos of each face; refuses those whose name is in `refused`, one at a time, as a gateway does."""
+    """Remembers the photos of each face; refuses those whose name is in `refused`, naming all of them, as a gateway
+    does. Not `indexed`: a refusal that names no photo."""
 
     def __init__(self, refused: dict[str, str] | None = None, indexed: bool = True) -> None:
         self.faces: dict[str, list[str]] = {}
@@ -44,9 +45,12 @@ class Store:
             return httpx.Response(200, json={"faces": faces, "cursor": None})
         self.requests += 1
         photos = photos_in(request)
-        for at, name in enumerate(photos):
-            if name in self.refused:
-                return problem(422, self.refused[name], f"image[{at}]" if self.indexed else "body")
+        bad = [(self.refused[name], f"image[{at}]") for at, name in enumerate(photos) if name in self.refused]
+        if bad and self.indexed:
+            each = [{"code": code, "field": field, "detail": f"{field} {code.lower()}."} for code, field in bad]
+            return problem(422, *bad[0], refused=each)
+        if bad:
+            return problem(422, bad[0][0], "body")
         found = re.search(rb'name="face_id"\r\n\r\n([^\r]+)', request.content)
         assert found is not None
         face_id = found[1].decode()

@@ -10,7 +10,7 @@ import pytest
 from deploy.client.enrolment import Options, Outcome, enrol_people, enrol_person
 from deploy.client.http import GatewayAway, Problem
 from deploy.client.photos import Person, Photo
-from tests.deploy.client.faults import Store, client_of, problem
+from tests.deploy.client.faults import Store, client_of, photos_in, problem
 
 
 def person(face_id: str, *photos: str) -> Person:
@@ -34,6 +34,7 @@ def test_refused_photos_are_left_out_with_their_reasons_and_the_rest_is_enrolled
     store = Store(refused={"2.jpg": "NO_FACE", "4.jpg": "MULTIPLE_FACES"})
     outcome = enrolled(store, person("ada", "1.jpg", "2.jpg", "3.jpg", "4.jpg"))["ada"]
     assert store.faces == {"ada": ["1.jpg", "3.jpg"]}
+    assert store.requests == 2
     assert outcome.enrolled == 2
     assert [(photo.name, photo.reason) for photo in outcome.skipped] == [
         ("2.jpg", "the photo no_face. [NO_FACE]"),
@@ -47,6 +48,31 @@ def test_a_problem_that_names_no_photo_is_found_by_sending_each_by_itself() -> N
     assert store.faces == {"ada": ["1.jpg", "3.jpg"]}
     assert outcome.created
     assert [photo.name for photo in outcome.skipped] == ["2.jpg"]
+
+
+def test_a_refusal_that_names_one_photo_only_leaves_that_out() -> None:
+    store = Store()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        photos = photos_in(request)
+        if "2.jpg" in photos:
+            return problem(422, "TRUNCATED_IMAGE", f"image[{photos.index('2.jpg')}]")
+        return store(request)
+
+    outcome = enrol_person(client_of(handler), "vienna", person("ada", "1.jpg", "2.jpg", "3.jpg"), Options())
+    assert store.faces == {"ada": ["1.jpg", "3.jpg"]}
+    assert [photo.name for photo in outcome.skipped] == ["2.jpg"]
+
+
+def test_poor_photos_are_counted_among_the_skipped() -> None:
+    store = Store(refused={"2.jpg": "POOR_QUALITY", "3.jpg": "NO_FACE"})
+    outcome = enrolled(store, person("ada", "1.jpg", "2.jpg", "3.jpg"))["ada"]
+    assert (outcome.enrolled, len(outcome.skipped), outcome.poor) == (1, 2, 1)
+
+
+def test_poor_photos_are_asked_to_be_accepted_only_where_that_is_wanted() -> None:
+    assert "accept_poor" not in Options().form()
+    assert Options(accept_poor=True).form()["accept_poor"] == "true"
 
 
 def test_a_person_without_a_usable_photo_is_not_enrolled() -> None:

@@ -1,0 +1,1 @@
+"""How well an embedding space tells people apart: cores on arrays, without a cluster."""

@@ -1,0 +1,159 @@
+"""The faces of the photos, cut out once and kept in the run's folder while it trains.
+
+They are found and cut out by the gateway's own detector and alignment, so a network is trained on what it will be
+shown. Of a photo with several faces the largest counts.
+
+    faces/fingerprint   which photos, detector and alignment these are; another one: all is cut anew
+    faces/pixels.npy    uint8 (photos, size, size, 3), mapped into memory: a large set need not fit there
+    faces/states.npy    uint8 (photos,), one State each, written after the pixels: a killed run goes on where it was
+
+Cut-out faces are biometric data: the folder is readable by its owner alone (0700, files 0600), and removed when the run
+is finished unless it is to be kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import FacegridError
+from common.settings import EncoderSettings
+from deploy.train.photos import Collection
+from deploy.train.private import make_folder, write
+from deploy.train.recipe import Alignment, Recipe
+from gateway.encoder.decode import Pixels, decode
+from gateway.encoder.dlib_chips import ChipCutter
+from gateway.encoder.loading import load
+from gateway.encoder.manifest import Models, read_models
+from gateway.encoder.onnx_embedder import BoxCutter
+from gateway.encoder.steps import Detector
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+class State(IntEnum):
+    WAITING = 0
+    CUT = 1
+    NO_FACE = 2
+    UNREADABLE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    pixels: Pixels
+    """(n, size, size, 3) RGB"""
+    people: Ints
+    """(n,) 0 … people - 1, rising"""
+    fingerprint: str
+
+    def only(self, wanted: Ints) -> FaceSet:
+        """The faces at these indices (rising), with people numbered anew. Copies them."""
+        return FaceSet(self.pixels[wanted], np.unique(self.people[wanted], return_inverse=True)[1], self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    faces: FaceSet
+    without_face: int
+    unreadable: int
+
+
+def cut_faces(
+    photos: Collection, folder: Path, recipe: Recipe, settings: EncoderSettings, done: Callable[[], object]
+) -> Cut:
+    """Cut out what is not cut yet, in as many processes as the settings have encoders; `done` is called for each photo.
+
+    Raises EncoderMissing or InvalidManifest where there is no detector, BrokenProcessPool if a process is killed.
+    """
+    detection = settings.model_dump(include={"detector", "detection"})
+    fingerprint = photos.fingerprint(recipe.alignment, recipe.box_margin, recipe.size, detection)
+    pixels, states = _open(folder, fingerprint, len(photos.photos), recipe.size)
+    for _ in np.flatnonzero(states):
+        done()
+    waiting = [int(at) for at in np.flatnonzero(states == State.WAITING)]
+    jobs = [_Job(photos.photos[at].path, recipe, settings) for at in waiting]
+    for at, found in zip(waiting, _in_processes(jobs, settings.encoder_workers), strict=True):
+        if not isinstance(found, State):
+            pixels[at] = found
+        states[at] = found if isinstance(found, State) else State.CUT
+        done()
+    kept = np.flatnonzero(states == State.CUT)
+    names = np.array([photo.person for photo in photos.photos])[kept]
+    faces = FaceSet(pixels[kept] if len(kept) < len(pixels) else pixels, _numbered(names), fingerprint)
+    return Cut(faces, int((states == State.NO_FACE).sum()), int((states == State.UNREADABLE).sum()))
+
+
+def _numbered(names: npt.NDArray[np.str_]) -> Ints:
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _open(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixels, Pixels]:
+    """The two arrays, as they were left or new."""
+    name, pixels, states = folder / "fingerprint", folder / "pixels.npy", folder / "states.npy"
+    if not name.is_file() or name.read_text() != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        for path, shape in ((pixels, (count, size, size, 3)), (states, (count,))):
+            write(path, b"")  # with its rights, before there is anything in it
+            np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+        write(name, fingerprint.encode())
+    return np.lib.format.open_memmap(pixels, "r+"), np.lib.format.open_memmap(states, "r+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    path: Path
+    recipe: Recipe
+    settings: EncoderSettings
+
+
+AHEAD = 256
+"""photos given to the processes at once"""
+
+
+def _in_processes(jobs: Sequence[_Job], workers: int) -> Iterator[Pixels | State]:
+    """In the order of the jobs. Spawned, not forked: this process may have torch's threads."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), mp_context=context) as pool:
+        for first in range(0, len(jobs), AHEAD):
+            yield from pool.map(_cut, jobs[first : first + AHEAD])
+
+
+def _cut(job: _Job) -> Pixels | State:
+    try:
+        pixels = decode(job.path.read_bytes(), job.settings)
+        faces = _detector(job.settings).locate(pixels)
+        if not faces:
+            return State.NO_FACE
+        largest = max(faces, key=lambda face: face.area[2] - face.area[0])
+        picture: Pixels = _cutter(job.recipe).cut(pixels, [largest], job.recipe.size)[0]
+        return picture
+    except (FacegridError, OSError):
+        return State.UNREADABLE
+
+
+@cache
+def _cutter(recipe: Recipe) -> BoxCutter | ChipCutter:
+    """What cuts out faces for a manifest of this alignment."""
+    match recipe.alignment:
+        case Alignment.DLIB:
+            return ChipCutter()
+        case Alignment.BOX:
+            return BoxCutter(recipe.box_margin)
+
+
+@cache
+def _detector(settings: EncoderSettings) -> Detector:
+    """Loaded once a process."""
+    found = read_models(settings.models)
+    return load(settings, Models({}, found.detectors)).detector

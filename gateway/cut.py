@@ -1,0 +1,52 @@
+"""What score a candidate must reach to be a match: by how many rows were searched, how many photos are behind its
+gallery row, and how many behind the probe. A threshold that somebody fixed holds for all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from common.types import Candidate
+from gateway.fmr import FmrCurve, fmr_needed, threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    curve: FmrCurve
+    rows: int
+    """searched"""
+    target_fpir: float
+    photos: int = 1
+    """behind the probe"""
+    fixed: float | None = None
+    """instead of all that"""
+    floor: float = -1.0
+    """a store's own threshold was chosen for its own gallery: beyond it, it makes the cut only stricter"""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the FMR that it takes was measured, and not extrapolated."""
+        return self.fixed is not None or self.curve.supports(fmr_needed(self.rows, self.target_fpir))
+
+    @property
+    def least(self) -> float:
+        """No candidate of any probe needs less."""
+        return self._at(1, 1)
+
+    def of(self, candidate: Candidate | None) -> float:
+        """The score that the candidate must reach; None: that a face with one template would have to."""
+        return self._at(1 if candidate is None else candidate.templates, self.photos)
+
+    def excess(self, candidate: Candidate) -> float:
+        """How far its score is above what it must reach; below 0: it is no match."""
+        return candidate.score - self.of(candidate)
+
+    def best_first(self, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+        """By how far they are above their thresholds; those of equal templates by score."""
+        return tuple(sorted(candidates, key=lambda one: (-self.excess(one), one.store, one.face_id)))
+
+    def _at(self, templates: int, photos: int) -> float:
+        if self.fixed is not None:
+            return self.fixed
+        return max(self.floor, threshold(self.curve, self.rows, self.target_fpir, templates, photos))

@@ -1,0 +1,266 @@
+"""A store changes its embedding space: its templates are made again from the thumbnails that were kept.
+
+    staging ──► (sightings_wait) ──► flip ──► the map entry gets the space ──► replicas load the store anew
+       └──► photos_missing: some have no usable thumbnail, and may not be left behind
+
+While it is staged, searches and writes go on in the old space (`common.migrations`). No replica ever serves a part of
+both: the flip replaces all faces at once and gives the store another incarnation. Replicas serve what they have of the
+old one until the map says the new one, and a load that was overtaken is thrown away (`shard/loader`). While they load
+the new one, searches say `inconclusive`.
+
+A face is re-encoded from one small picture, so it has one template afterwards. Who is left behind stays a face, with
+visits, member and labels, but has no template: nobody can find it until it is enrolled again under its id. The old
+templates go: rows of two spaces must never meet, and biometric data that nothing can use is not kept. A fixed threshold
+and a margin are forgotten, since they were scores of the old space.
+
+A request does as much as fits into its time; whoever repeats it, through any gateway, goes on. Between the flip and the
+map entry writes to the store are refused; a repetition writes the entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from uuid import uuid4
+
+import numpy as np
+
+from common.cluster_map import ClusterMap, StoreConfig
+from common.errors import (
+    Conflict,
+    EncoderMissing,
+    InvalidEmbedding,
+    InvalidImage,
+    TruthUnavailable,
+    UnknownStore,
+)
+from common.ledger import CREATION, Ledger, creation
+from common.migrations import Counts, Flip, Migration, Migrations, Staged, Unstaged
+from common.records import FaceRecord, pack_vectors
+from common.types import Kind, Vectors
+from gateway.deadline import Deadline
+from gateway.encoder import EncoderPool
+from gateway.router import Router
+from gateway.spaces import Space, Spaces
+from gateway.view import ClusterView
+
+CHUNK = 8
+"""thumbnails encoded together: a customer's photo waits for no more of them"""
+KEPT_BACK = 0.3
+"""the part of a request's time in which nothing more is begun"""
+ATTEMPTS = 5
+"""to write the map entry while it is changed by others"""
+
+log = logging.getLogger("facegrid.migration")
+
+
+class State(StrEnum):
+    """Where a store's migration is, and what it takes to go on.
+
+    idle ──► staging ──► photos_missing ──► (leave_behind, or photos)
+               │  └────► sightings_wait ──► (shards that answer)
+               └──► flipping ──► done
+    """
+
+    IDLE = "idle"
+    STAGING = "staging"
+    """repeat the request"""
+    PHOTOS_MISSING = "photos_missing"
+    SIGHTINGS_WAIT = "sightings_wait"
+    FLIPPING = "flipping"
+    """cut short between the flip and the map entry: repeat the request"""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    store: StoreConfig
+    to: str | None
+    """the space; None while there is no migration"""
+    state: State
+    counts: Counts
+
+    @property
+    def under_way(self) -> bool:
+        """Whether `counts.to_photograph` are those that would be left behind, not those that were."""
+        return self.state in {State.STAGING, State.PHOTOS_MISSING, State.SIGHTINGS_WAIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A face without a usable thumbnail."""
+
+    face_id: str
+    kind: Kind
+    member_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Those who know what Redis keeps of a store."""
+
+    cluster_map: ClusterMap
+    ledger: Ledger
+    migrations: Migrations
+
+
+class Migrator:
+    def __init__(
+        self, stored: Stored, view: ClusterView, router: Router, spaces: Spaces, encoder: EncoderPool | None
+    ) -> None:
+        self._map = stored.cluster_map
+        self._ledger = stored.ledger
+        self._migrations = stored.migrations
+        self._view = view
+        self._router = router
+        self._spaces = spaces
+        self._encoder = encoder
+
+    async def advance(self, name: str, to: str, *, leave_behind: bool, deadline: Deadline) -> Progress:
+        """Go on until the store is in the space, something has to be done about it, or the time is over. To the space
+        that it has: what was staged for another is dropped.
+
+        Raises UnknownSpace, UnknownStore, Conflict (somebody began another migration), EncoderMissing and what else an
+        encoder raises, TruthUnavailable. Nothing that was staged is lost by any of them.
+        """
+        space = self._spaces.of(to)
+        await self._view.refresh()
+        store = await self._finish(await self._view.store(name), deadline)
+        migration = await self._migrations.begin(store, space.name)
+        if store.space == space.name:
+            return await self._done(store, deadline)
+        end_s = KEPT_BACK * deadline.remaining_s()
+        while True:
+            before, migration = migration, await self._stage(store, migration, space, deadline, end_s)
+            if deadline.remaining_s() <= end_s:
+                return await self._progress(store, to, State.STAGING)
+            deadline.waive()
+            into = creation(store.incarnation) + uuid4().hex[CREATION:]
+            match await self._migrations.flip(store, space.name, into, leave_behind=leave_behind):
+                case Flip.FLIPPED:
+                    return await self._done(await self._finish(store, deadline), deadline)
+                case Flip.PHOTOS:
+                    return await self._progress(store, to, State.PHOTOS_MISSING)
+                case Flip.WAITING:
+                    return await self._progress(store, to, State.SIGHTINGS_WAIT)
+                case Flip.CHANGED if migration == before:  # nothing says what it is: look at every face again
+                    migration = replace(migration, cursor=0)
+
+    async def look(self, name: str) -> Progress:
+        """How far it is. Raises UnknownStore, TruthUnavailable."""
+        await self._view.refresh()
+        store = await self._view.store(name)
+        to = await self._migrations.target(store)
+        if to is None:
+            return await self._progress(store, None, State.IDLE)
+        if await self._migrations.flipped_into(store) is not None:
+            return await self._progress(store, to, State.FLIPPING)
+        counts = await self._migrations.counts(name, under_way=True)
+        if counts.staged == counts.faces and counts.to_photograph:
+            return Progress(store, to, State.PHOTOS_MISSING, counts)
+        return Progress(store, to, State.STAGING, counts)
+
+    async def missing(self, progress: Progress, cursor: int, limit: int) -> tuple[int, list[Missing]]:
+        """About `limit` of the faces without a usable thumbnail, and the next cursor (0: the start, the end)."""
+        store = progress.store.store
+        following, face_ids = await self._migrations.to_photograph(store, cursor, limit, under_way=progress.under_way)
+        records = await self._ledger.records(store, face_ids) if face_ids else []
+        found = zip(face_ids, records, strict=True)
+        return following, [Missing(at, one.kind, one.member_id) for at, one in found if one is not None]
+
+    async def _progress(self, store: StoreConfig, to: str | None, state: State) -> Progress:
+        progress = Progress(store, to, state, Counts(0, 0, 0, 0))
+        counts = await self._migrations.counts(store.store, under_way=progress.under_way)
+        return replace(progress, counts=counts if progress.under_way else replace(counts, staged=counts.faces))
+
+    async def _stage(
+        self, store: StoreConfig, migration: Migration, space: Space, deadline: Deadline, end_s: float
+    ) -> Migration:
+        """Stage all that is not staged, or what fits in until `end_s` are left; how far that has come."""
+        while deadline.remaining_s() > end_s:
+            step, face_ids = await self._migrations.following(store.store, migration)
+            if step == migration:
+                break
+            unstaged = await self._migrations.unstaged(store.store, face_ids)
+            for at in range(0, len(unstaged), CHUNK):
+                if deadline.remaining_s() <= end_s:
+                    return migration
+                faces = await self._encoded(unstaged[at : at + CHUNK], space)
+                await self._migrations.stage(store, faces, migration, done=False)
+            await self._migrations.stage(store, [], step, done=True)
+            migration = step
+        return migration
+
+    async def _encoded(self, faces: Sequence[Unstaged], space: Space) -> list[Staged]:
+        return list(await asyncio.gather(*(self._one(face, space) for face in faces)))
+
+    async def _one(self, face: Unstaged, space: Space) -> Staged:
+        row = None
+        if face.thumbnail is not None:
+            if self._encoder is None:
+                raise EncoderMissing("This gateway runs without encoders (FACEGRID_ENCODER_WORKERS=0); ask another.")
+            try:
+                row = await self._encoder.encode_thumbnail(face.thumbnail, space.name)
+            except (InvalidImage, InvalidEmbedding) as error:
+                log.warning("The thumbnail of face %s cannot be used: %s", face.face_id, error.detail)
+        return re_encoded(face, row, space)
+
+    async def _done(self, store: StoreConfig, deadline: Deadline) -> Progress:
+        """Once replicas have the store in its space, or the time is over."""
+        await self._router.is_visible(store, await self._ledger.version(store.store), deadline)
+        return await self._progress(store, store.space, State.DONE)
+
+    async def _finish(self, store: StoreConfig, deadline: Deadline) -> StoreConfig:
+        """Write the map entry of a store that was flipped; the store as it is, if it was not."""
+        flipped = await self._migrations.flipped_into(store)
+        if flipped is None:
+            return store
+        space = self._spaces.of(flipped[0])
+        deadline.waive()
+        for _ in range(ATTEMPTS):
+            new = replace(
+                store,
+                space=space.name,
+                dimension=space.dimension,
+                incarnation=flipped[1],
+                threshold=None,
+                margin=None,
+            )
+            try:
+                await self._map.update(store, new)
+            except Conflict:
+                store = await self._as_it_is_now(store)
+                if store.incarnation == new.incarnation:
+                    return store
+                continue
+            with contextlib.suppress(TruthUnavailable):  # it is done; "nothing was changed" would be a lie
+                await self._view.refresh()
+            return new
+        raise Conflict(f"Store {store.store} was changed by others meanwhile.", field="store")
+
+    async def _as_it_is_now(self, before: StoreConfig) -> StoreConfig:
+        """After another changed its entry: the leader does while it moves the store. Raises UnknownStore."""
+        await self._view.refresh()
+        now = self._view.stores.get(before.store)
+        if now is None or creation(now.incarnation) != creation(before.incarnation):
+            raise UnknownStore(f"Store {before.store} was deleted meanwhile.", field="store")
+        return now
+
+
+def re_encoded(face: Unstaged, row: Vectors | None, space: Space) -> Staged:
+    """The face with this one template, (d,) of unit length; None: with none, and a row that is like nobody's."""
+    templates = np.zeros((0, space.dimension), dtype=np.float32) if row is None else row[None]
+    record = replace(
+        FaceRecord.unpack(face.raw),
+        row=np.zeros(space.dimension, dtype=np.float32) if row is None else row,
+        space=space.name,
+        templates=len(templates),
+        photos=0,
+        updated=time.time(),
+    )
+    return Staged(face.face_id, face.raw, record.pack(), pack_vectors(templates))
