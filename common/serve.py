@@ -39,7 +39,8 @@ Chosen = TypeVar("Chosen", GatewaySettings, ShardSettings)
 
 
 def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], FastAPI]) -> int:
-    """Serve until a signal; returns the status: 0, 130 on Ctrl-C, 1 for a port that is taken, 2 for bad settings.
+    """Serve until a signal; returns the status: 0, 130 on Ctrl-C, 1 for a port that is taken, 2 for bad settings or
+    models.
 
     The app has its `Drain` as `app.state.drain`.
     """
@@ -61,6 +62,8 @@ def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], Fas
             return runner.run(_serve(settings, create_app, listener))
         except KeyboardInterrupt:
             return 130
+        except FacegridError as error:  # a model that cannot be used
+            return _complain(f"{error.title}. {error.detail}", 2)
 
 
 def _complain(what: str, status: int) -> int:

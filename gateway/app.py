@@ -37,6 +37,7 @@ from gateway.routes import (
     verify,
     webhooks,
 )
+from gateway.spaces import Spaces
 from gateway.start import Given, start
 from gateway.transport import Transport
 
@@ -68,14 +69,18 @@ Errors are RFC 9457 problem bodies with a stable `code`."""
 
 
 def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | None = None) -> FastAPI:
-    """The app; its lifespan starts the encoders and the view, so enter it before the first request."""
+    """The app; its lifespan starts the encoders and the view, so enter it before the first request.
+
+    Raises what `Spaces.load` raises.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            app.state.services = await start(Given(settings, redis, drain, stack), transport)
+            app.state.services = await start(Given(settings, redis, drain, stack, spaces), transport)
             yield
 
+    spaces = Spaces.load(settings.models)  # here, so that what is wrong with a model is said before anything starts
     drain = Drain(settings.drain_s)
     # Photos stay in memory: the multipart parser must not spool biometric data to a temporary file.
     MultiPartParser.spool_max_size = settings.body_bytes

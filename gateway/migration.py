@@ -186,20 +186,16 @@ class Migrator:
             step, face_ids = await self._migrations.following(store.store, migration)
             if step == migration:
                 break
-            unstaged = await self._migrations.unstaged(store.store, face_ids)
-            for at in range(0, len(unstaged), CHUNK):
+            for some in chunks(await self._migrations.unstaged(store.store, face_ids)):
                 if deadline.remaining_s() <= end_s:
                     return migration
-                faces = await self._encoded(unstaged[at : at + CHUNK], space)
+                faces = await asyncio.gather(*(self._re_encode(face, space) for face in some))
                 await self._migrations.stage(store, faces, migration, done=False)
             await self._migrations.stage(store, [], step, done=True)
             migration = step
         return migration
 
-    async def _encoded(self, faces: Sequence[Unstaged], space: Space) -> list[Staged]:
-        return list(await asyncio.gather(*(self._one(face, space) for face in faces)))
-
-    async def _one(self, face: Unstaged, space: Space) -> Staged:
+    async def _re_encode(self, face: Unstaged, space: Space) -> Staged:
         row = None
         if face.thumbnail is not None:
             if self._encoder is None:
@@ -250,6 +246,13 @@ class Migrator:
         if now is None or creation(now.incarnation) != creation(before.incarnation):
             raise UnknownStore(f"Store {before.store} was deleted meanwhile.", field="store")
         return now
+
+
+def chunks(faces: Sequence[Unstaged]) -> list[list[Unstaged]]:
+    """Those without a thumbnail at once, then the others, CHUNK by CHUNK."""
+    bare = [face for face in faces if face.thumbnail is None]
+    kept = [face for face in faces if face.thumbnail is not None]
+    return [bare] * bool(bare) + [kept[at : at + CHUNK] for at in range(0, len(kept), CHUNK)]
 
 
 def re_encoded(face: Unstaged, row: Vectors | None, space: Space) -> Staged:

@@ -78,6 +78,7 @@ class Given:
     redis: Redis
     drain: Drain
     stack: contextlib.AsyncExitStack
+    spaces: Spaces
 
     def run(self, loop: Coroutine[None, None, None]) -> None:
         """Run it beside the requests until the gateway ends."""
@@ -123,7 +124,6 @@ async def start(given: Given, transport: Transport | None) -> Services:
     settings, stack = given.settings, given.stack
     lane = AiohttpTransport() if transport is None else transport
     stack.push_async_callback(lane.close)
-    spaces = Spaces.load(settings.models)
     encoder = await stack.enter_async_context(EncoderPool(settings)) if settings.encoder_workers else None
     truth = Truth.of(given)
     view = await _view(given, truth)
@@ -131,11 +131,11 @@ async def start(given: Given, transport: Transport | None) -> Services:
     leader = _leader(given, truth, view, client)
     replica_set = ReplicaSet(client, settings.shard_timeout_s)
     router = Router(view, replica_set)
-    identifier = Identifier(view, router, spaces, settings.target_fpir)
+    identifier = Identifier(view, router, given.spaces, settings.target_fpir)
     sighter = Sighter(view, router, identifier, Kept(truth.ledger, truth.visits, truth.pending, truth.rekeys))
     reviser = Reviser(truth.ledger, router)
     members = Members(truth.book, truth.ledger, reviser, view)
-    rekeying = _rekeying(truth, view, members, spaces, settings.deadline_s)
+    rekeying = _rekeying(truth, view, members, given.spaces, settings.deadline_s)
     reader = Reader(view, truth.visits, truth.persons, truth.book)
     resolver = Resolver(view, truth.pending, sighter, settings.deadline_s)
     retention = Retention(view, truth.ledger, Expiry(given.redis), rekeying, settings.visit_days)
@@ -146,14 +146,14 @@ async def start(given: Given, transport: Transport | None) -> Services:
         settings=settings,
         view=view,
         ledger=truth.ledger,
-        catalogue=Catalogue(truth.cluster_map, truth.ledger, view, spaces),
+        catalogue=Catalogue(truth.cluster_map, truth.ledger, view, given.spaces),
         enroller=Enroller(truth.ledger, router),
         identifier=identifier,
         encoder=encoder,
-        spaces=spaces,
+        spaces=given.spaces,
         leader=leader,
         mover=Mover(truth.cluster_map, truth.ledger, view),
-        migrator=Migrator(Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, spaces, encoder),
+        migrator=Migrator(Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, given.spaces, encoder),
         erasures=Erasures(view, truth.ledger, replica_set),
         visits=truth.visits,
         pending=truth.pending,

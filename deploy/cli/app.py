@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import camera, cluster, demo, enrol, evaluate, footfall, member, placement, search, stores, watch
+from deploy.cli import (
+    calibrate,
+    camera,
+    cluster,
+    demo,
+    encoders,
+    enrol,
+    evaluate,
+    footfall,
+    member,
+    migrate,
+    pairs,
+    placement,
+    search,
+    stores,
+    watch,
+)
 from deploy.cli.options import FriendlyGroup
 from deploy.cli.output import say
 
@@ -54,7 +70,7 @@ def options(
     """Options of the whole command line."""
 
 
-CLUSTER, PHOTOS, MEASURE = "Cluster", "Photos", "See and measure"
+CLUSTER, PHOTOS, MODELS, MEASURE = "Cluster", "Photos", "Models", "See and measure"
 app.command(rich_help_panel=CLUSTER)(cluster.up)
 app.command(rich_help_panel=CLUSTER)(cluster.gateway)
 app.command(rich_help_panel=CLUSTER)(cluster.shard)
@@ -68,7 +84,11 @@ app.command(rich_help_panel=PHOTOS)(search.search)
 app.command(rich_help_panel=PHOTOS)(search.verify)
 app.command(rich_help_panel=PHOTOS)(camera.camera)
 app.add_typer(member.member, name="member", rich_help_panel=PHOTOS)
+app.add_typer(encoders.encoders, name="encoders", rich_help_panel=MODELS)
+app.command(rich_help_panel=MODELS)(calibrate.calibrate)
+app.command(rich_help_panel=MODELS)(migrate.migrate)
 app.command(rich_help_panel=MEASURE)(demo.demo)
 app.command(rich_help_panel=MEASURE)(evaluate.evaluate)
+app.command(rich_help_panel=MEASURE)(pairs.pairs)
 app.command(rich_help_panel=MEASURE)(watch.watch)
 app.command(rich_help_panel=MEASURE)(footfall.footfall)

@@ -105,7 +105,7 @@ def enrol_cast(client: Client, cast: Cast, places: Sequence[str]) -> None:
     for (store, people), shard in zip(homes(cast, STORES).items(), places, strict=True):
         client.put_store(store, shard=shard, timezone=ZONE)
         with out().status(f"Enrolling at {store} …"):
-            for outcome in enrol_people(client, store, people, Options()):
+            for outcome in enrol_people(client, store, people, Options(accept_poor=cast.drawn)):
                 photos += outcome.enrolled
                 list_skipped(outcome.skipped)
     spread = ", ".join(f"{store} on {shard}" for store, shard in zip(STORES, places, strict=True))

@@ -162,8 +162,9 @@ def _tally(answers: Sequence[Answered]) -> Tally:
 
 def show(tallies: Mapping[str, Tally], people: int, stores: int, enrol: int = 1, probe: int = 1) -> None:
     """One column a kind of probe, one line a figure."""
-    each, with_ = _photos(enrol), _photos(probe)
-    say(f"{people} people are enrolled with {each} each, split over {stores} stores, and searched with {with_}.")
+    each = "one photo" if enrol == 1 else f"up to {enrol} photos"
+    together = "one photo at a time" if probe == 1 else f"{probe} photos together"
+    say(f"{people} people are enrolled with {each} each, split over {stores} stores, and searched with {together}.")
     rows = [["probes", *(str(counted.probes) for counted in tallies.values())]]
     for title, attribute in METRICS.items():
         rows.append([title, *(_cell(counted, attribute, what) for what, counted in tallies.items())])
@@ -177,10 +178,6 @@ def show(tallies: Mapping[str, Tally], people: int, stores: int, enrol: int = 1,
     table("", ["", *tallies], rows, numbers=list(tallies))
     say("FNIR: enrolled people not found. FPIR: strangers who matched somebody. With 95% intervals (Wilson).")
     say(f"Times: in the gateway, photos included, with {WORKERS} searches at once.")
-
-
-def _photos(count: int) -> str:
-    return "one photo" if count == 1 else f"up to {count} photos"
 
 
 def _cell(counted: Tally, attribute: str, what: str) -> str:

@@ -17,6 +17,7 @@ from deploy.train.recipe import Alignment, Backbone, Machine, Recipe, check_spac
 
 if TYPE_CHECKING:  # torch is there only for those who train
     from deploy.train.history import Epoch
+    from deploy.train.loop import Training
     from deploy.train.photos import Collection
     from deploy.train.run import Prepared
 
@@ -120,8 +121,7 @@ def _run(photos: Collection, out: Path, recipe: Recipe, machine: Machine, keep_f
         prepared = run.prepare(photos, out, recipe, EncoderSettings(), lambda: bar.advance(bar.task_ids[0]))
     _introduce(prepared)
     training = run.start(prepared, out, recipe, machine)
-    where = f"Training {recipe.backbone} on {training.device}"
-    say(f"{where}, from epoch {training.done + 1} of {recipe.epochs}." if training.history else f"{where}.")
+    say(_where(training, recipe))
     with progress("Training", recipe.epochs) as bar:
         bar.advance(bar.task_ids[0], training.done)
         reporter = _reporter(recipe.epochs, lambda: bar.advance(bar.task_ids[0]))
@@ -155,6 +155,13 @@ def _introduce(prepared: Prepared) -> None:
             "than dlib's own space, which learned from three million photos.",
             style="yellow",
         )
+
+
+def _where(training: Training, recipe: Recipe) -> str:
+    if training.done == recipe.epochs:
+        return f"All {recipe.epochs} epochs are trained."
+    onwards = f", from epoch {training.done + 1} of {recipe.epochs}" if training.history else ""
+    return f"Training {recipe.backbone} on {training.device}{onwards}."
 
 
 def _reporter(epochs: int, advance: Callable[[], object]) -> Callable[[Epoch], None]:

@@ -15,6 +15,8 @@ class Cast:
     """(with the photos to enrol, the photos to search with)"""
     strangers: tuple[tuple[str, Photo], ...]
     """(name, the photo to search with)"""
+    drawn: bool = False
+    """invented people: not every drawing is good enough to enrol by"""
 
 
 def invented(count: int = 12) -> Cast:
@@ -26,7 +28,7 @@ def invented(count: int = 12) -> Cast:
 
     people = [Person(shopper.name, photos(shopper)) for shopper in shoppers(count, photos_each=4)]
     others = [(stranger.name, photo) for stranger in strangers() for photo in photos(stranger)]
-    return Cast(tuple(_kept_back(person, 2) for person in people), tuple(others))
+    return Cast(tuple(_kept_back(person, 2) for person in people), tuple(others), drawn=True)
 
 
 def from_folder(folder: Path) -> Cast:

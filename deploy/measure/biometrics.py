@@ -7,7 +7,8 @@ not. EER: where the two are equal. DET: FNMR over FMR.
 22, 1927). Pairs are not: whoever looks like many is in many pairs, and with one photo more in many more. So people are
 drawn with replacement, not pairs (the subsets bootstrap of ISO/IEC 19795-1, B.4): a pair then counts as often as the
 product of how often its two people were drawn, and never against a copy of itself. The middle 95% of RESAMPLES such
-draws, from a fixed seed, is the interval.
+draws, from a fixed seed, is the interval. Where not one pair of one person was missed, no draw can miss one either:
+the interval is then Wilson's, with each person as one trial.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ class Resampled:
 def error_rates(people: Labelled, compared: Compared, thresholds: Sequence[float]) -> list[ErrorRates]:
     """FMR and FNMR at each of the rising `thresholds`, with intervals over people."""
     at, drawn = np.array(thresholds), Resampled.of(people)
+    unseen = wilson(0, int((drawn.own_pairs > 0).sum()))
     fmrs, fnmrs = drawn.fmrs(tail(people, thresholds[0]), at), drawn.fnmrs(compared, at)
     return [
         ErrorRates(
@@ -144,7 +146,7 @@ def error_rates(people: Labelled, compared: Compared, thresholds: Sequence[float
             fmr_interval=_middle(fmrs[:, nth]),
             false_matches=round(compared.fmr(threshold) * compared.pairs),
             fnmr=compared.fnmr(threshold),
-            fnmr_interval=_middle(fnmrs[:, nth]),
+            fnmr_interval=_middle(fnmrs[:, nth]) if fnmrs[:, nth].any() else unseen,
             false_non_matches=round(compared.fnmr(threshold) * len(compared.own)),
         )
         for nth, threshold in enumerate(thresholds)

@@ -31,17 +31,22 @@ def save_pictures(
             continue
         path = folder / f"top-k-{what.replace(' ', '-')}.png"
         wrong = sum(not right(probe, result) for probe, result in usable)
-        title = f"{what}: {wrong} of {len(usable)} wrong; here {len(shown)}, wrong ones and the narrowest"
+        title = f"{what}: {wrong} of {len(usable)} wrong; here {len(shown)}, the worst and the narrowest. Red: wrong"
         save_sheet(path, [_row(probe, result, known) for probe, result in shown], title)
         paths.append(path)
     return paths
 
 
 def chosen(answered: Sequence[tuple[Probe, ResultBody]], rows: int = ROWS) -> list[tuple[Probe, ResultBody]]:
-    """At most `rows`: the wrong ones, by how wrong, and the right ones, the narrowest first."""
-    wrong = sorted((pair for pair in answered if not right(*pair)), key=lambda pair: -margin(pair[1]))
+    """At most `rows`: the wrong ones, the worst first, and the right ones, the narrowest first."""
+    wrong = sorted((pair for pair in answered if not right(*pair)), key=lambda pair: _badness(pair[1]))
     rights = sorted((pair for pair in answered if right(*pair)), key=lambda pair: margin(pair[1]))
     return [*wrong[: max(rows // 2, rows - len(rights))], *rights][:rows]
+
+
+def _badness(result: ResultBody) -> tuple[bool, float]:
+    """Sorts false matches before misses, the most decided first."""
+    return result["verdict"] != "match", -margin(result)
 
 
 def right(probe: Probe, result: ResultBody) -> bool:

@@ -31,7 +31,7 @@ LEAST_PEOPLE = 20
 GRID = tuple(10.0 ** (-step / 4) for step in range(4, 37))
 """FMR 1e-1 to 1e-9"""
 MEANS = ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3))
-DRAWS = 20
+DRAWS = 10
 LFW_EXPONENTS = ((1e-1, 0.91), (1e-2, 0.77), (1e-3, 0.66), (1e-4, 0.55), (1e-5, 0.50))
 HIGHEST_EXPONENT = 1.0
 """a mean that were not made a unit vector again would score as single photos do"""

@@ -55,7 +55,7 @@ class Training:
     def __init__(self, recipe: Recipe, data: Data, checkpoint: Path, machine: Machine) -> None:
         """Raises CannotTrain if the checkpoint is damaged, of another recipe, or of other photos."""
         torch.set_flush_denormal(True)  # vanishing gradients cost a CPU ten times the time otherwise
-        self._recipe, self._data, self._path = recipe, data, checkpoint
+        self._recipe, self._data, self.path = recipe, data, checkpoint
         self.device = _device(machine.device)
         if machine.threads:
             torch.set_num_threads(machine.threads)
@@ -143,11 +143,11 @@ class Training:
         }
         states = self.network.state_dict(), self._classifier.state_dict(), momentum
         fingerprint = self._data.train.fingerprint
-        save(self._path, Checkpoint(self._recipe.to_dict(), fingerprint, self.history, *states))
+        save(self.path, Checkpoint(self._recipe.to_dict(), fingerprint, self.history, *states))
         report(found)
 
     def _resume(self) -> None:
-        found = load(self._path)
+        found = load(self.path)
         if found is None:
             return
         self._recipe.check_same(found.recipe)
@@ -162,7 +162,7 @@ class Training:
             self._classifier.load_state_dict(found.classifier)
         except RuntimeError:
             raise CannotTrain(
-                f"{self._path} is not of this recipe's network. Choose another folder.", field="out"
+                f"{self.path} is not of this recipe's network. Choose another folder.", field="out"
             ) from None
         for nth, momentum in found.momentum.items():
             parameter = self._parameters[int(nth)]

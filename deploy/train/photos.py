@@ -49,9 +49,10 @@ def from_list(file: Path, folder: Path) -> Collection:
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, tab, person = (part.strip() for part in line.partition("\t"))
-        if not (name and tab and person) or "\t" in person:
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) != 2 or not all(fields):
             raise CannotTrain(f"{file}:{number}: a line is `path<TAB>person`.", field="list", limit=number)
+        name, person = fields
         path = folder / name
         if path in seen:
             raise CannotTrain(f"{file}:{number}: {name} is in line {seen[path]} already.", field="list", limit=number)

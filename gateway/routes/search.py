@@ -14,12 +14,12 @@ from common.errors import Inconclusive, PartialCoverage, StoreRequired
 from common.limits import MAX_PHOTOS, check_name
 from common.types import Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, Photo, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.encoder import EncodedFace
 from gateway.identify import Asked, Identified, Why
 from gateway.photos import encode, one_face_each, require_face, stack
+from gateway.quality import Purpose, reasons
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
 from gateway.schemas.requests import SearchBody, SearchOptions
-from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, TimingAnswer
+from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, Seen, TimingAnswer
 from gateway.services import Found, Limit, Services
 from gateway.spaces import Space
 from gateway.track import check_one_person
@@ -30,7 +30,7 @@ router = APIRouter(tags=["search"])
 @dataclass(frozen=True, slots=True)
 class Probes:
     embeddings: Vectors
-    faces: Sequence[EncodedFace | None]
+    seen: Sequence[Seen | None]
     """where each came from; None: sent as an embedding, or the mean of several photos"""
     photos: int = 1
     """behind each"""
@@ -65,8 +65,8 @@ async def search(
         truth=found.view.truth_state,
         view_age_s=round(found.view.age_s, 3),
         results=[
-            ResultAnswer.of(result, home, face, cards)
-            for result, face in zip(answer.results, probes.faces, strict=True)
+            ResultAnswer.of(result, home, seen, cards.get(result.member_id or ""))
+            for result, seen in zip(answer.results, probes.seen, strict=True)
         ],
         timing=TimingAnswer(
             encode_ms=_ms(encoded - started),
@@ -106,7 +106,8 @@ async def _of_photos(photos: Sequence[Photo], found: Services, space: Space) -> 
     if len(photos) == 1:
         encoded = await encode(found.encoder, photos[0], space.name)
         require_face(photos[0], encoded)
-        return Probes(stack(encoded.faces), encoded.faces)
+        seen = [Seen(face, reasons(face.quality, Purpose.SIGHT, found.settings)) for face in encoded.faces]
+        return Probes(stack(encoded.faces), seen)
     rows = stack(await one_face_each(found.encoder, photos, space.name))
     return Probes(check_one_person(rows, space.least_alike, "image")[None], [None], len(rows))
 
@@ -150,8 +151,10 @@ async def _where(store: str | None, found: Services) -> tuple[StoreConfig, Scope
         return await found.view.store(check_name("store", store)), Scope.AUTO
     stores = sorted((await found.view.known_stores()).items())
     groups = {config.group for _, config in stores}
-    if len(groups) != 1:
-        why = "there is no store yet" if not stores else f"there are {len(groups)} groups of stores"
+    spaces = {config.space for _, config in stores}
+    if len(groups) != 1 or len(spaces) != 1:
+        kinds = f"{len(groups)} groups of stores" if len(groups) != 1 else f"stores in {len(spaces)} embedding spaces"
+        why = f"there are {kinds}" if stores else "there is no store yet"
         raise StoreRequired(f"Name a store in the form field store: {why}.", field="store")
     # No store asks, so no store's own settings hold.
     return replace(stores[0][1], threshold=None, target_fpir=None, margin=None), Scope.GROUP

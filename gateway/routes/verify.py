@@ -85,7 +85,9 @@ async def _sides(found: Services, options: VerifyOptions, sent: int) -> Sides:
         raise unknown_face(home.store, options.face_id)
     record = face.record
     if not record.templates:
-        raise UnknownFace(f"Store {home.store} has no template of face {options.face_id}: enrol it again.", field="face_id")
+        raise UnknownFace(
+            f"Store {home.store} has no template of face {options.face_id}: enrol it again.", field="face_id"
+        )
     if options.space not in {None, record.space}:
         raise WrongSpace(f"Store {home.store} is in space {record.space}.", field="space", limit=record.space)
     # The record's own: the store may have been migrated since this gateway last looked at the map.

@@ -72,6 +72,7 @@ QUALITY = {
 RESULT = {
     "box": {"left": 70, "top": 71, "width": 108, "height": 108},
     "quality": QUALITY,
+    "reasons": [],
     "verdict": "match",
     "candidates": [CANDIDATE],
     "member": MEMBER_CARD,

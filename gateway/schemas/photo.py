@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from pydantic import BaseModel
 
 from gateway.encoder import Box, Quality
+from gateway.quality import numbers
 from gateway.schemas import examples
 from gateway.schemas.base import with_example
 
@@ -43,4 +42,4 @@ class QualityAnswer(BaseModel):
 
     @classmethod
     def of(cls, quality: Quality) -> QualityAnswer:
-        return cls.model_validate({name: round(value, 2) for name, value in asdict(quality).items()})
+        return cls.model_validate(numbers(quality))

@@ -124,21 +124,6 @@ class SearchBody(Body):
     embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_EMBEDDINGS)]
 
 
-class VerifyBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"embeddings": [EMBEDDING, EMBEDDING]},
-                {"embeddings": [EMBEDDING], "store": "vienna-1", "face_id": "ada"},
-            ]
-        }
-    )
-
-    embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=2)]
-    store: Name | None = None
-    face_id: Name | None = None
-
-
 class SearchOptions(BaseModel):
     """Query parameters of a search."""
 

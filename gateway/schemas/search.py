@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -15,6 +15,7 @@ from gateway.coverage import Coverage
 from gateway.cut import Cut
 from gateway.encoder import EncodedFace
 from gateway.identify import Identified, Why
+from gateway.quality import Reason
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
 from gateway.schemas.members import CardAnswer
@@ -99,12 +100,21 @@ class RouteAnswer(BaseModel):
     """store → version at which it was searched; the home store's is the `expected_version` to enrol a stranger with"""
 
 
+class Seen(NamedTuple):
+    """The face in a photo that a probe came from."""
+
+    face: EncodedFace
+    reasons: Sequence[Reason]
+
+
 class ResultAnswer(BaseModel):
     model_config = with_example(examples.RESULT)
     box: BoxAnswer | None
     """where the face is in the photo; null for an embedding"""
     quality: QualityAnswer | None
     """null for an embedding"""
+    reasons: list[Reason]
+    """why the face is too poor to count as a sighting, and this answer worth little; empty: it is good enough"""
     verdict: Verdict
     reason: Why | None = None
     """of an inconclusive verdict; AMBIGUOUS: somebody matches, and somebody else nearly as well"""
@@ -120,13 +130,11 @@ class ResultAnswer(BaseModel):
     route: RouteAnswer
 
     @classmethod
-    def of(
-        cls, result: Identified, home: StoreConfig, face: EncodedFace | None, cards: Mapping[str, MemberCard]
-    ) -> ResultAnswer:
-        card = cards.get(result.member_id or "")
+    def of(cls, result: Identified, home: StoreConfig, seen: Seen | None, card: MemberCard | None) -> ResultAnswer:
         return cls(
-            box=None if face is None else BoxAnswer.of(face.box),
-            quality=None if face is None else QualityAnswer.of(face.quality),
+            box=None if seen is None else BoxAnswer.of(seen.face.box),
+            quality=None if seen is None else QualityAnswer.of(seen.face.quality),
+            reasons=[] if seen is None else list(seen.reasons),
             verdict=result.verdict,
             reason=result.why,
             candidates=[CandidateAnswer.of(candidate, result.cut) for candidate in result.candidates],
@@ -164,16 +172,6 @@ class SearchAnswer(BaseModel):
     results: list[ResultAnswer]
     """one a face found in the photo, largest first; one an embedding, in the order sent"""
     timing: TimingAnswer
-
-
-class VerifyAnswer(BaseModel):
-    model_config = with_example({"score": 0.9731, "distance": 0.2319, "threshold": 0.926, "fmr": 0.001, "match": True})
-    score: float
-    distance: float
-    threshold: float
-    fmr: float
-    """chance that two different people score the threshold or more"""
-    match: bool
 
 
 class RecognizeAnswer(BaseModel):

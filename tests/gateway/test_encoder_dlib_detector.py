@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,7 +58,7 @@ def test_the_scans_detector_sees_one_size_only() -> None:
 def test_the_scan_goes_down_to_the_least_side_and_has_a_size_for_any_photo() -> None:
     scales = list(scanned_scales(1280, 960, STANDARD))
     assert scales[0] == pytest.approx(2 * (5 / 6) ** 0.5)
-    assert all(small / large == pytest.approx(STEP) for large, small in zip(scales, scales[1:], strict=False))
+    assert all(small / large == pytest.approx(STEP) for large, small in pairwise(scales))
     assert scales[-1] * 960 >= LEAST_SIDE > scales[-1] * STEP * 960
     for width, height in ((1, 1), (3, 40_000), (150_000, 300)):
         assert len(list(scanned_scales(width, height, STANDARD))) >= 1

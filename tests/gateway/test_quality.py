@@ -46,7 +46,7 @@ AT_LIMIT = [
     (Purpose.ENROL, "brightness", 30, -0.1, Reason.DARK),
     (Purpose.ENROL, "brightness", 210, 0.1, Reason.BRIGHT),
     (Purpose.ENROL, "yaw", -50, -0.1, Reason.EXTREME_POSE),
-    (Purpose.ENROL, "confidence", 0.5, -0.01, Reason.LOW_CONFIDENCE),
+    (Purpose.ENROL, "confidence", 0.3, -0.01, Reason.LOW_CONFIDENCE),
 ]
 
 
