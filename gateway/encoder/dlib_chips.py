@@ -24,12 +24,13 @@ class ChipCutter:
     def __init__(self) -> None:
         self._dlib = load_dlib()
 
-    def cut(self, pixels: Pixels, faces: Sequence[Located], side: int) -> Pixels:
-        """(n, side, side, 3) RGB of n faces in an RGB photo; black where a face reaches beyond the photo."""
+    def cut(self, pixels: Pixels, faces: Sequence[Located], side: int, padding: float = PADDING) -> Pixels:
+        """(n, side, side, 3) RGB of n faces in an RGB photo, each with `padding` parts of the face on every side; black
+        where that reaches beyond the photo."""
         if not faces:
             return np.empty((0, side, side, 3), dtype=np.uint8)
         shapes = self._dlib.full_object_detections([self._shape(face) for face in faces])
-        return np.asarray(self._dlib.get_face_chips(pixels, shapes, size=side, padding=PADDING), dtype=np.uint8)
+        return np.asarray(self._dlib.get_face_chips(pixels, shapes, size=side, padding=padding), dtype=np.uint8)
 
     def _shape(self, face: Located) -> object:
         area = self._dlib.rectangle(*(round(corner) for corner in face.area))

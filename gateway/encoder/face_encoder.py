@@ -12,9 +12,10 @@ from gateway.encoder.decode import Pixels
 from gateway.encoder.dlib_chips import ChipCutter
 from gateway.encoder.quality import CHIP_SIDE, measure
 from gateway.encoder.steps import Area, Detector, Embedder, Located
+from gateway.encoder.thumbnails import PADDING as THUMBNAIL_PADDING
 from gateway.encoder.types import Box, EncodedFace
 
-THUMBNAIL_SIDE = 112
+THUMBNAIL_SIDE = 160
 THUMBNAIL_QUALITY = 90
 
 
@@ -37,7 +38,7 @@ class FaceEncoder:
         faces = sorted(self._detector.locate(pixels), key=_largest_first)[:max_faces]
         rows = embedder.embed(pixels, faces)
         chips = self._chips.cut(pixels, faces, CHIP_SIDE)
-        small = self._chips.cut(pixels, faces, THUMBNAIL_SIDE) if thumbnails else [None] * len(faces)
+        small = self._chips.cut(pixels, faces, THUMBNAIL_SIDE, THUMBNAIL_PADDING) if thumbnails else [None] * len(faces)
         parts = zip(faces, rows, chips, small, strict=True)
         return tuple(_face(pixels, face, row, chip, thumbnail) for face, row, chip, thumbnail in parts)
 

@@ -114,12 +114,24 @@ def test_evaluate_counts_and_leaves_the_stores_as_they_were(
 ) -> None:
     before = facegrid(cluster, "stores")
     arguments = ["--strangers", str(photos / "strangers"), "--stores", "2", "--json", str(tmp_path / "figures.json")]
+    arguments += ["--pictures", str(tmp_path / "pictures")]
     shown = facegrid(cluster, "evaluate", str(photos / "people"), *arguments)
     assert "6 (100.0%)" in shown
     results = json.loads((tmp_path / "figures.json").read_text())["results"]
     assert [results[what]["true_matches"] for what in ("at another store", "at home")] == [6, 6]
     assert (results["strangers"]["probes"], results["strangers"]["rejected"]) == (1, 1)
+    assert (results["at home"]["fnir"], results["strangers"]["fpir"]) == (0, 0)
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        f"top-k-{what}.png" for what in ("at-another-store", "at-home", "strangers")
+    }
     assert facegrid(cluster, "stores") == before
+
+
+def test_evaluate_searches_with_several_photos_of_one_person(cluster: LocalCluster, photos: Path) -> None:
+    arguments = ["--stores", "2", "--probe", "2", "--strangers", str(photos / "strangers")]
+    shown = facegrid(cluster, "evaluate", str(photos / "people"), *arguments)
+    assert "3 people are enrolled with one photo each, split over 2 stores, and searched with 2 photos" in shown
+    assert "3 (100.0%)" in shown
 
 
 def test_evaluate_never_deletes_a_store_that_was_not_made_for_it(cluster: LocalCluster, photos: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_thumbnail_is_a_small_jpeg_of_the_aligned_face(encoder: DlibEncoder) -
     [face] = encoder.encode(pixels_of(portrait().rotate(20)), max_faces=1, thumbnails=True)
     assert face.thumbnail is not None
     image = Image.open(io.BytesIO(face.thumbnail))
-    assert (image.format, image.size) == ("JPEG", (112, 112))
+    assert (image.format, image.size) == ("JPEG", (160, 160))
     [upright] = encoder.encode(pixels_of(portrait()), max_faces=1, thumbnails=True)
     assert upright.thumbnail is not None
     same = np.asarray(Image.open(io.BytesIO(upright.thumbnail))).astype(int)

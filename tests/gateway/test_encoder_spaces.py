@@ -57,7 +57,7 @@ async def test_a_photo_is_encoded_in_the_space_that_was_asked_for(pool: EncoderP
 async def test_a_thumbnail_is_encoded_again_in_any_space(pool: EncoderPool) -> None:
     thumbnail = (await only_face(pool, DLIB_SPACE, thumbnails=True)).thumbnail
     assert thumbnail is not None
-    for space, least in ((DLIB_SPACE, 0.99), (FACENET, 0.5), (ARCFACE, 0.5)):
+    for space, least in ((DLIB_SPACE, 0.99), (FACENET, 0.5), (ARCFACE, 0.95)):
         row = await pool.encode_thumbnail(thumbnail, space)
         assert float(row @ (await only_face(pool, space)).embedding) > least
 

@@ -21,8 +21,13 @@ def answer(verdict: str, *candidates: tuple[str, str], ms: float = 10.0) -> Sear
             {
                 "box": None,
                 "verdict": verdict,
-                "candidates": [{"store": s, "face_id": f, "score": 0.9, "distance": 0.1} for s, f in candidates],
+                "reason": None,
+                "candidates": [
+                    {"store": s, "face_id": f, "score": 0.9, "distance": 0.1, "templates": 1, "threshold": 0.94}
+                    for s, f in candidates
+                ],
                 "threshold": 0.94,
+                "threshold_measured": True,
                 "coverage": {
                     "stores": {"total": 1, "searched": 1, "missing": []},
                     "rows": 1,
@@ -59,8 +64,21 @@ def test_every_kind_of_answer_is_counted_once_and_where_it_belongs() -> None:
     }
 
 
-def test_nothing_counted_has_no_median() -> None:
+def test_errors_are_false_matches_of_strangers_and_people_not_found() -> None:
+    strangers, known = Tally(), Tally()
+    for verdict in ("match", "no_match", "no_match", "inconclusive"):
+        strangers.add(None, answer(verdict, ADA))
+        known.add(ADA, answer(verdict, ADA))
+    known.add(ADA, None)
+    assert strangers.errors(of_strangers=True)["fpir"] == 0.25
+    found = known.errors(of_strangers=False)
+    assert found["fnir"] == 0.75
+    assert (found["fnir_low"], found["fnir_high"]) == (0.300642, 0.954413)  # Wilson, 3 of 4
+
+
+def test_nothing_counted_has_no_median_and_no_rate() -> None:
     assert Tally().figures()["median_total_ms"] is None
+    assert Tally().errors(of_strangers=True) == {"fpir": None, "fpir_low": 0.0, "fpir_high": 1.0}
 
 
 def test_a_person_is_at_one_store_only_and_probed_elsewhere_with_the_other_photos() -> None:
@@ -71,6 +89,23 @@ def test_a_person_is_at_one_store_only_and_probed_elsewhere_with_the_other_photo
     assert all(probe.who is not None and probe.store != probe.who[0] for probe in away)
     assert all(probe.who is not None and probe.store == probe.who[0] for probe in at_home)
     assert {probe.photo.name for probe in away} == {f"p{n}_{i}" for n in range(4) for i in (1, 2)}
+
+
+def test_a_probe_of_several_photos_has_none_that_is_enrolled_or_left_over() -> None:
+    person = Person("p", tuple(Photo(str(n), b"") for n in range(8)))
+    probes = probes_of([("a", person)], ["a", "b"], away=1, enrolled=3, together=2)
+    assert [[photo.name for photo in (probe.photo, *probe.more)] for probe in probes] == [["3", "4"], ["5", "6"]]
+    assert probes_of([("a", person)], ["a", "b"], away=0, enrolled=7, together=2) == []
+
+
+def test_the_photos_of_a_probe_are_searched_for_together() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.content.count(b'name="image"') == 2
+        assert request.url.params["top_k"] == "5"
+        return httpx.Response(200, json=answer("match", ADA))
+
+    probe = Probe(Photo("1", b"one"), "s1", ADA, (Photo("2", b"two"),))
+    assert tally(searched(client_of(handler), [probe], workers=1, top_k=5)).true_matches == 1
 
 
 def test_a_refused_photo_is_counted_as_unusable_and_the_others_go_on() -> None:

@@ -45,10 +45,10 @@ def test_histograms_hold_every_pair() -> None:
 
 
 def test_intervals_cover_the_rate_that_many_other_people_have() -> None:
-    """Of 30 sets of people, most: an interval of 95% that covered 70% of the time would be found out."""
+    """Of 20 sets of people, most: an interval of 95% that covered 70% of the time would be found out."""
     many, covered = compare(people([3] * 1200, seed=100, of_photo=0.15)), np.zeros(3)
     threshold = many.score_at(0.01)
-    for seed in range(30):
+    for seed in range(20):
         few = people([3] * 60, seed=seed, of_photo=0.15)
         compared = compare(few)
         (rate,) = error_rates(few, compared, [threshold])
@@ -59,7 +59,7 @@ def test_intervals_cover_the_rate_that_many_other_people_have() -> None:
             equal.low <= equal_error_rate(many).rate <= equal.high,
         )
         assert rate.false_matches == pytest.approx(rate.fmr * compared.pairs)
-    assert (covered >= 25).all(), covered
+    assert (covered >= 17).all(), covered
 
 
 def test_no_error_seen_is_not_taken_for_no_error() -> None:

@@ -66,7 +66,7 @@ def test_a_sheet_shows_probes_beside_candidates_even_without_photos(tmp_path: Pa
     assert save_pictures(tmp_path, {"strangers": [(asked, None)]}, homes) == []
 
 
-@pytest.mark.parametrize("photos", [[3] * 30, [8] * 40 + [1] * 200])
+@pytest.mark.parametrize("photos", [[3] * 30, [6] * 25 + [1] * 60])
 def test_a_calibration_is_measured_and_drawn(tmp_path: Path, photos: list[int]) -> None:
     found = calibrate(people(photos), "invented")
     assert (found.people, found.photos) == (len(photos), sum(photos))
