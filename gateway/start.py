@@ -153,7 +153,9 @@ async def start(given: Given, transport: Transport | None) -> Services:
         spaces=given.spaces,
         leader=leader,
         mover=Mover(truth.cluster_map, truth.ledger, view),
-        migrator=Migrator(Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, given.spaces, encoder),
+        migrator=Migrator(
+            Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, given.spaces, encoder
+        ),
         erasures=Erasures(view, truth.ledger, replica_set),
         visits=truth.visits,
         pending=truth.pending,

@@ -43,8 +43,8 @@ def save_det(path: Path, compared: Compared, rates: Sequence[ErrorRates], equal:
 
 
 def _crosses(axes: Axes, rates: Sequence[ErrorRates]) -> None:
-    """The 95% intervals over people, at the thresholds of the table."""
-    for nth, rate in enumerate(rates):
+    """The 95% intervals over people, at the thresholds of the table. An FNMR of 0 is nowhere on a probit axis."""
+    for nth, rate in enumerate(rate for rate in rates if rate.false_non_matches):
         x, y = _probit(np.array([rate.fmr, rate.fnmr]))
         across = _probit(np.array([rate.fmr_interval.low, rate.fmr_interval.high]))
         along = _probit(np.array([rate.fnmr_interval.low, rate.fnmr_interval.high]))

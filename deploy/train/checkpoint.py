@@ -20,6 +20,7 @@ import torch
 from common.errors import CannotTrain
 from deploy.train.history import Epoch
 from deploy.train.private import write
+from deploy.train.recipe import Recipe
 
 META = "meta"
 STATES = ("network", "classifier", "momentum")
@@ -69,6 +70,14 @@ def load(path: Path) -> Checkpoint | None:
     except (BadZipFile, ValueError, KeyError, TypeError, EOFError) as error:
         detail = f"{path} is no checkpoint of a run, or damaged ({error}). Choose another folder."
         raise CannotTrain(detail, field="out") from None
+
+
+def of_run(path: Path, recipe: Recipe) -> Checkpoint | None:
+    """The checkpoint of an earlier start of this run. Raises CannotTrain also where that had another recipe."""
+    found = load(path)
+    if found is not None:
+        recipe.check_same(found.recipe)
+    return found
 
 
 def _of(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

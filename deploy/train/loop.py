@@ -25,7 +25,7 @@ from common.errors import CannotTrain
 from common.types import Vectors
 from deploy.train.augment import as_input, augmented
 from deploy.train.batches import batch_count, epoch
-from deploy.train.checkpoint import Checkpoint, load, save
+from deploy.train.checkpoint import Checkpoint, of_run, save
 from deploy.train.faces import FaceSet
 from deploy.train.history import Epoch, Losses
 from deploy.train.inception_resnet import inception_resnet_v1
@@ -147,10 +147,9 @@ class Training:
         report(found)
 
     def _resume(self) -> None:
-        found = load(self.path)
+        found = of_run(self.path, self._recipe)
         if found is None:
             return
-        self._recipe.check_same(found.recipe)
         if found.fingerprint != self._data.train.fingerprint:
             raise CannotTrain(
                 "The photos, or how they are detected, have changed since this run was started. Choose another folder "

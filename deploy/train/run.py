@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.settings import EncoderSettings
+from deploy.train.checkpoint import of_run
 from deploy.train.export import Exported, export
 from deploy.train.faces import Cut, cut_faces
 from deploy.train.history import Epoch
@@ -42,7 +43,11 @@ class Prepared:
 def prepare(
     photos: Collection, folder: Path, recipe: Recipe, settings: EncoderSettings, done: Callable[[], object]
 ) -> Prepared:
-    """Cut out the faces and deal the people. Raises CannotTrain where they are too few, and what `cut_faces` raises."""
+    """Cut out the faces and deal the people.
+
+    Raises CannotTrain where they are too few, or the folder holds another run, and what `cut_faces` raises.
+    """
+    of_run(folder / CHECKPOINT, recipe)
     cut = cut_faces(photos, folder / FACES, recipe, settings, done)
     found = split(cut.faces.people, recipe.hold_out, recipe.seed)
     return Prepared(cut, found, Data(cut.faces.only(found.train), cut.faces.only(found.validation)))

@@ -5,7 +5,8 @@ small file that would unpack to gigabytes costs nothing. Only the four formats b
 more, each a parser that nobody here needs. Decoding is slow and parses hostile input: call it in a worker process.
 
 JPEG draft mode (decoding at half size) is not used: within the default limits it would halve the smallest faces
-that detection finds in a huge photo (`dlib_encoder`) below the 150 pixels that the embedding network wants.
+that detection finds in a huge photo (`dlib_detector`) below the 150 pixels that the embedding network wants. It would
+save 60 of 430 ms for 12 megapixels, and 2 of 170 for 1280 x 960.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Faces by dlib's HOG detector, in two steps: a coarse scan proposes, a closer look at each proposal decides.
 
 dlib's window is 80 pixels, so a photo is scanned at many sizes. face_recognition doubles the photo, then takes a sixth
-off its sides again and again, in colour: 300 ms for 1280 x 960 pixels, nearly all of it for pixels on which there is
-nobody. Here the scan is grey (a third cheaper) and goes down in steps of STEP, half as many pixels in all. What it may
+off its sides again and again, in colour: 300 ms for 1280 x 960 pixels. Here the scan is grey (a third cheaper) and goes
+down in steps of STEP: less than half as many pixels in all. What it may
 lose that way are not faces but certainty: a face between two sizes scores less. So it takes everything above PROPOSED,
 some 5 places a photo, and each is cut out, enlarged to the size that the window likes best, and scanned with all sizes.
 
-Measured against face_recognition's default on 17 photos of groups, as they are and at 1280 x 960, and 6 collages of 30
-to 100 small faces: with PROPOSED -0.5 the scan misses none of 514 faces, with -0.4 one, with -0.2 eight. Grey against
+Measured against face_recognition's default on 17 photos of groups, as they are and at 1280 x 960, and 6 collages of 20
+to 108 small faces: with PROPOSED -0.5 the scan misses none of 514 faces, with -0.4 one, with -0.2 eight. Grey against
 colour made no difference. `python -m tests.accuracy.detection` measures again.
 
 Whether a face near the limit is found depends on where dlib's cells of 8 pixels fall: its score goes up and down by
@@ -20,7 +20,7 @@ full-HD frame), so the time stays and the smallest face found grows with the pho
 50, which is the size from which the embedding network profits anyway.
 
 Rejected: one scan of the undoubled photo that asks for a second one where small faces may be (HOG looks at every
-contrast alike, so any texture may hold one); dlib's frontal window alone for the scan (a third cheaper, loses 14 of
+contrast alike, so any texture may hold one); dlib's frontal window alone for the scan (a third cheaper, loses 21 of
 the 514); looks in colour (half as dear again, find the same).
 
 Not thread-safe; dlib holds the GIL.

@@ -1,6 +1,6 @@
 """How good a photo of a face is to recognise, in numbers: of the aligned face's pixels and the five landmarks.
 
-Pure, and cheap beside the embedding: 0.3 ms, the alignment included, against 70. It does not judge: what is
+Pure, and cheap beside the embedding: 0.3 ms, the alignment included, against 3. It does not judge: what is
 enough for which purpose is said in `gateway/quality.py`. The measures and their limits:
 
 size         Smaller side of the part of the detector's box that lies in the photo, in pixels. dlib's detector knows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_what_is_saved_is_loaded(path: Path) -> None:
 
 def test_only_its_owner_can_read_it_and_nothing_is_left_beside_it(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(path.parent) == [path.name]
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def test_where_nothing_was_saved_nothing_is_loaded(tmp_path: Path) -> None:
@@ -55,7 +54,7 @@ def test_half_a_file_beside_it_does_no_harm(path: Path) -> None:
     path.with_name(f"{path.name}.partial").write_bytes(b"half")
     save(path, SAVED)
     assert load(path) is not None
-    assert os.listdir(path.parent) == [path.name]
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def cut_short(path: Path) -> None:

@@ -89,7 +89,7 @@ def test_inception_resnet_is_exported_too(tmp_path: Path) -> None:
 def test_embeddings_that_differ_are_not_published(network: Any, tmp_path: Path) -> None:
     wrong = rows_of(network)
     wrong[7, 3] += 2e-4
-    with pytest.raises(CannotTrain, match="differ by 0.0002") as caught:
+    with pytest.raises(CannotTrain, match=r"differ by 0\.0002") as caught:
         export(network, RECIPE, HELD_OUT, wrong, tmp_path / "export")
     assert (caught.value.field, caught.value.limit) == ("difference", 1e-4)
     assert read_models(str(tmp_path / "export")).encoders == {}

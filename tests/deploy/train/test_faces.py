@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +71,8 @@ def test_a_run_that_was_killed_cuts_only_what_is_missing(pixels: Pixels, photos:
     assert (again[2] == pixels[2]).all()
 
 
-def test_another_photo_or_alignment_cuts_everything_anew(photos: Collection, folder: Path, pixels: Pixels) -> None:
+def test_another_alignment_cuts_everything_anew(photos: Collection, folder: Path, pixels: Pixels) -> None:
     box = Recipe("made-v1", size=48, alignment=Alignment.BOX)
-    found = cut_faces(photos, folder, box, SETTINGS, lambda: None)
-    assert len(found.faces.pixels) == 4
-    assert not (found.faces.pixels == pixels).all()
-    os.utime(photos.photos[0].path, ns=(5, 5))
-    assert cut_faces(photos, folder, box, SETTINGS, lambda: None).faces.fingerprint != found.faces.fingerprint
+    found = cut_faces(photos, folder, box, SETTINGS, lambda: None).faces
+    assert len(found.pixels) == 4
+    assert (found.pixels != pixels).mean(axis=(1, 2, 3)).min() > 0.5

@@ -65,7 +65,7 @@ def test_every_epoch_is_reported_once_it_is_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_run_learns(tmp_path: Path) -> None:
-    run = training(tmp_path, replace(RECIPE, epochs=20))
+    run = training(tmp_path, replace(RECIPE, epochs=10))
     run.run(lambda _: None)
     first, last = run.history[1].losses, run.history[-1].losses
     assert first is not None

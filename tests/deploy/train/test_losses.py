@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from deploy.measure.labelled import Floats
 from tests.deploy.train.made import NO_TORCH
 
 torch = pytest.importorskip("torch", reason=NO_TORCH)
@@ -12,12 +15,12 @@ torch = pytest.importorskip("torch", reason=NO_TORCH)
 from deploy.train.losses import semi_hard, squared_distances, triplet_loss  # noqa: E402
 
 
-def unit_rows(seed: int, count: int, dimension: int = 8) -> torch.Tensor:
+def unit_rows(seed: int, count: int, dimension: int = 8) -> Any:
     rows = np.random.default_rng(seed).normal(size=(count, dimension))
     return torch.from_numpy(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def mined_plainly(distances: np.ndarray, people: list[int]) -> set[tuple[int, int, int]]:
+def mined_plainly(distances: Floats, people: list[int]) -> set[tuple[int, int, int]]:
     found = set()
     for a, who in enumerate(people):
         strangers = [n for n, other in enumerate(people) if other != who]
@@ -57,7 +60,8 @@ def test_distances_are_squared_and_euclidean() -> None:
 def test_people_far_apart_have_no_loss_and_people_mixed_up_have_one() -> None:
     people = torch.tensor([0, 0, 1, 1])
     apart = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
-    assert triplet_loss(apart, people, 0.2) == (0.0, 0.0)
+    none = triplet_loss(apart, people, 0.2)
+    assert (none.loss.item(), none.active) == (0, 0)
     mixed = triplet_loss(apart[[0, 2, 1, 3]], people, 0.2)
     assert float(mixed.loss) == pytest.approx(0.2)
     assert mixed.active == 1.0
@@ -79,7 +83,7 @@ def test_the_loss_is_the_mean_of_the_triplets_that_violate_the_margin() -> None:
 def test_a_step_against_the_gradient_brings_the_loss_down() -> None:
     rows, people = unit_rows(3, 12).requires_grad_(), torch.arange(12) % 3
     before = triplet_loss(torch.nn.functional.normalize(rows, dim=1), people, 0.2).loss
-    before.backward()
+    torch.autograd.backward(before)
     assert rows.grad is not None
     moved = torch.nn.functional.normalize(rows.detach() - 0.05 * rows.grad, dim=1)
     assert triplet_loss(moved, people, 0.2).loss.item() < before.item()
