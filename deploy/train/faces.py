@@ -77,11 +77,11 @@ def cut_faces(
     """
     detection = settings.model_dump(include={"detector", "detection"})
     fingerprint = photos.fingerprint(recipe.alignment, recipe.box_margin, recipe.size, detection)
-    pixels, states = _open(folder, fingerprint, len(photos.photos), recipe.size)
+    pixels, states = opened(folder, fingerprint, len(photos.photos), recipe.size)
     for _ in np.flatnonzero(states):
         done()
     waiting = [int(at) for at in np.flatnonzero(states == State.WAITING)]
-    jobs = [_Job(photos.photos[at].path, recipe, settings) for at in waiting]
+    jobs = [Job(photos.photos[at].path, recipe, settings) for at in waiting]
     for at, found in zip(waiting, _in_processes(jobs, settings.encoder_workers), strict=True):
         if not isinstance(found, State):
             pixels[at] = found
@@ -97,8 +97,8 @@ def _numbered(names: npt.NDArray[np.str_]) -> Ints:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _open(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixels, Pixels]:
-    """The two arrays, as they were left or new."""
+def opened(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixels, Pixels]:
+    """The pixels and states of a folder, as they were left, or new where it has none of this fingerprint."""
     name, pixels, states = folder / "fingerprint", folder / "pixels.npy", folder / "states.npy"
     if not name.is_file() or name.read_text() != fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def _open(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     path: Path
     recipe: Recipe
     settings: EncoderSettings
@@ -121,15 +121,16 @@ AHEAD = 256
 """photos given to the processes at once"""
 
 
-def _in_processes(jobs: Sequence[_Job], workers: int) -> Iterator[Pixels | State]:
+def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[Pixels | State]:
     """In the order of the jobs. Spawned, not forked: this process may have torch's threads."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max(1, min(workers, len(jobs))), mp_context=context) as pool:
         for first in range(0, len(jobs), AHEAD):
-            yield from pool.map(_cut, jobs[first : first + AHEAD])
+            yield from pool.map(cut, jobs[first : first + AHEAD])
 
 
-def _cut(job: _Job) -> Pixels | State:
+def cut(job: Job) -> Pixels | State:
+    """(size, size, 3) of the largest face of a photo, or why there is none; in whatever process it is called."""
     try:
         pixels = decode(job.path.read_bytes(), job.settings)
         faces = _detector(job.settings).locate(pixels)

@@ -32,6 +32,7 @@ from deploy.train.recipe import Recipe
 from deploy.train.run import EXPORT, HISTORY
 from tests.conftest import FACES, REPOSITORY
 
+FACEGRID = (sys.executable, "-m", "deploy.cli")
 SPACE = "people60-v1"
 KILLED_AFTER = 1 / 3
 """of the epochs"""
@@ -40,7 +41,7 @@ STORE = "trial"
 
 def train(people: Path, run: Path, options: Sequence[str], kill_at: int | None) -> int:
     """Epochs that were on disk when the command ended; at `kill_at` its processes are killed."""
-    command = [sys.executable, "-m", "deploy.cli", "train", str(people), "--out", str(run), "--space", SPACE, *options]
+    command = [*FACEGRID, "train", str(people), "--out", str(run), "--space", SPACE, *options]
     with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True) as process:
         while process.poll() is None:
             if kill_at is not None and epochs_in(run) >= kill_at:

@@ -9,7 +9,7 @@ import pytest
 
 from common.settings import EncoderSettings
 from deploy.demo.shoppers import shoppers
-from deploy.train.faces import State, cut_faces
+from deploy.train.faces import Job, State, cut, cut_faces, opened
 from deploy.train.photos import Collection, from_folder
 from deploy.train.recipe import Alignment, Recipe
 from gateway.encoder.decode import Pixels
@@ -71,8 +71,16 @@ def test_a_run_that_was_killed_cuts_only_what_is_missing(pixels: Pixels, photos:
     assert (again[2] == pixels[2]).all()
 
 
-def test_another_alignment_cuts_everything_anew(photos: Collection, folder: Path, pixels: Pixels) -> None:
+def test_a_box_is_cut_out_otherwise(photos: Collection, pixels: Pixels) -> None:
     box = Recipe("made-v1", size=48, alignment=Alignment.BOX)
-    found = cut_faces(photos, folder, box, SETTINGS, lambda: None).faces
-    assert len(found.pixels) == 4
-    assert (found.pixels != pixels).mean(axis=(1, 2, 3)).min() > 0.5
+    found = cut(Job(photos.photos[0].path, box, SETTINGS))
+    assert not isinstance(found, State)
+    assert (found != pixels[0]).mean() > 0.5
+
+
+def test_other_photos_or_another_alignment_have_everything_cut_anew(tmp_path: Path) -> None:
+    first = opened(tmp_path / "faces", "one", 3, 16)
+    first[0][:], first[1][:] = 9, State.CUT
+    assert opened(tmp_path / "faces", "one", 3, 16)[1].tolist() == [State.CUT] * 3
+    pixels, states = opened(tmp_path / "faces", "other", 2, 8)
+    assert (pixels.shape, states.tolist()) == ((2, 8, 8, 3), [State.WAITING] * 2)
