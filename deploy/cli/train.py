@@ -139,7 +139,7 @@ def _introduce(prepared: Prepared) -> None:
     cut, split, data = prepared.cut, prepared.split, prepared.data
     trained, held = int(data.train.people.max()) + 1, int(data.validation.people.max()) + 1
     say(
-        f"{len(data.train.pixels)} faces of {trained} people to train on; {len(data.validation.pixels)} of {held} "
+        f"{len(data.train.rows)} faces of {trained} people to train on; {len(data.validation.rows)} of {held} "
         "other people are held out and validate (split by person)."
     )
     left_out = {

@@ -4,8 +4,8 @@
                                                                                                     │
        export: ONNX + manifest + FMR curve ◄── checkpoint, once an epoch ◄── triplets + classifier ◄┘
 
-Two kinds of modules. `recipe`, `photos`, `faces`, `batches`, `validation` and `plots` need numpy alone; the others
-import torch, which is the optional extra `train`, and nothing outside this package imports those before
-`torch_missing` (recipe.py) was asked. Nothing here is imported by a gateway or a shard: what training makes is a model
+Two kinds of modules. `recipe`, `photos`, `faces`, `batches`, `validation`, `history`, `plots` and `private` do without
+torch; the others import it. It is the optional extra `train`, so nothing outside this package imports those before
+`check_torch` (recipe.py) was asked. Nothing here is imported by a gateway or a shard: what training makes is a model
 file, served like any other.
 """

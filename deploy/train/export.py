@@ -33,6 +33,8 @@ from gateway.fmr import FmrCurve
 
 FARTHEST = 1e-4
 """largest difference of a number of torch's and onnxruntime's embeddings of unit length"""
+AT_ONCE = 256
+"""faces read from the run's folder in one go"""
 OPSET = 17
 
 
@@ -114,4 +116,6 @@ def _served(manifest: Path, faces: FaceSet) -> Vectors:
     """Unit rows of the faces by the file that the manifest means, opened and fed as a gateway does it."""
     read = read_manifest(manifest)
     assert isinstance(read, EncoderManifest)  # noqa: S101  # it was written as one
-    return unit_rows(EmbeddingModel(read).embed(faces.pixels), read.dimension, field="faces")
+    model = EmbeddingModel(read)
+    parts = [model.embed(faces.pixels(slice(at, at + AT_ONCE))) for at in range(0, len(faces.people), AT_ONCE)]
+    return unit_rows(np.concatenate(parts), read.dimension, field="faces")

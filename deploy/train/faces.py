@@ -14,9 +14,11 @@ is finished unless it is to be kept.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -26,7 +28,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import FacegridError
+from common.errors import CannotTrain, InvalidImage
 from common.settings import EncoderSettings
 from deploy.train.photos import Collection
 from deploy.train.private import make_folder, write
@@ -50,15 +52,24 @@ class State(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
-    pixels: Pixels
-    """(n, size, size, 3) RGB"""
+    """n faces of known people, read from where they are stored when they are asked for."""
+
+    stored: Pixels
+    """(photos, size, size, 3) RGB"""
+    rows: Ints
+    """(n,): which of them"""
     people: Ints
     """(n,) 0 … people - 1, rising"""
     fingerprint: str
 
+    def pixels(self, at: Ints | slice) -> Pixels:
+        """(m, size, size, 3): a copy of the faces at these indices."""
+        return np.ascontiguousarray(self.stored[self.rows[at]])
+
     def only(self, wanted: Ints) -> FaceSet:
-        """The faces at these indices (rising), with people numbered anew. Copies them."""
-        return FaceSet(self.pixels[wanted], np.unique(self.people[wanted], return_inverse=True)[1], self.fingerprint)
+        """The faces at these indices (rising), with people numbered anew."""
+        numbered = np.unique(self.people[wanted], return_inverse=True)[1]
+        return FaceSet(self.stored, self.rows[wanted], numbered, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,7 @@ def cut_faces(
 ) -> Cut:
     """Cut out what is not cut yet, in as many processes as the settings have encoders; `done` is called for each photo.
 
-    Raises EncoderMissing or InvalidManifest where there is no detector, BrokenProcessPool if a process is killed.
+    Raises EncoderMissing or InvalidManifest where there is no detector, CannotTrain if a process is killed.
     """
     detection = settings.model_dump(include={"detector", "detection"})
     fingerprint = photos.fingerprint(recipe.alignment, recipe.box_margin, recipe.size, detection)
@@ -89,12 +100,9 @@ def cut_faces(
         done()
     kept = np.flatnonzero(states == State.CUT)
     names = np.array([photo.person for photo in photos.photos])[kept]
-    faces = FaceSet(pixels[kept] if len(kept) < len(pixels) else pixels, _numbered(names), fingerprint)
+    numbered = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    faces = FaceSet(pixels, kept, numbered, fingerprint)
     return Cut(faces, int((states == State.NO_FACE).sum()), int((states == State.UNREADABLE).sum()))
-
-
-def _numbered(names: npt.NDArray[np.str_]) -> Ints:
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def opened(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixels, Pixels]:
@@ -106,8 +114,15 @@ def opened(folder: Path, fingerprint: str, count: int, size: int) -> tuple[Pixel
         for path, shape in ((pixels, (count, size, size, 3)), (states, (count,))):
             write(path, b"")  # with its rights, before there is anything in it
             np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+            _take_room(path)
         write(name, fingerprint.encode())
     return np.lib.format.open_memmap(pixels, "r+"), np.lib.format.open_memmap(states, "r+")
+
+
+def _take_room(path: Path) -> None:
+    """So that a full disk is an error now, with a name, not a signal when the pixels come."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +139,28 @@ AHEAD = 256
 def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[Pixels | State]:
     """In the order of the jobs. Spawned, not forked: this process may have torch's threads."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(jobs))), mp_context=context) as pool:
-        for first in range(0, len(jobs), AHEAD):
-            yield from pool.map(cut, jobs[first : first + AHEAD])
+    try:
+        with ProcessPoolExecutor(max(1, min(workers, len(jobs))), mp_context=context) as pool:
+            for first in range(0, len(jobs), AHEAD):
+                yield from pool.map(cut, jobs[first : first + AHEAD])
+    except BrokenProcessPool:
+        detail = "A process that cuts out faces was killed, perhaps for memory; the same command goes on after it."
+        raise CannotTrain(detail, field="photos") from None
 
 
 def cut(job: Job) -> Pixels | State:
     """(size, size, 3) of the largest face of a photo, or why there is none; in whatever process it is called."""
+    detector, cutter = _detector(job.settings), _cutter(job.recipe)
     try:
         pixels = decode(job.path.read_bytes(), job.settings)
-        faces = _detector(job.settings).locate(pixels)
-        if not faces:
-            return State.NO_FACE
-        largest = max(faces, key=lambda face: face.area[2] - face.area[0])
-        picture: Pixels = _cutter(job.recipe).cut(pixels, [largest], job.recipe.size)[0]
-        return picture
-    except (FacegridError, OSError):
+    except (InvalidImage, OSError):
         return State.UNREADABLE
+    faces = detector.locate(pixels)
+    if not faces:
+        return State.NO_FACE
+    largest = max(faces, key=lambda face: face.area[2] - face.area[0])
+    picture: Pixels = cutter.cut(pixels, [largest], job.recipe.size)[0]
+    return picture
 
 
 @cache

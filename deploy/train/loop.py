@@ -4,8 +4,8 @@ Everything random of an epoch is drawn from (seed, number of the epoch), and the
 step, so nothing else has to be kept: on a CPU with as many threads, a run that was killed and resumed ends with the
 same weights, bit by bit, as one that was not. On a GPU some sums depend on the order in which its threads finish.
 
-Plain gradient descent with momentum: on little data the adaptive methods got nowhere near in as many steps (60 people,
-240 epochs: TAR at FAR 1e-1 of 0.38 against 0.26 with AdamW).
+Gradient descent with momentum: AdamW learned slower on little data at any rate tried (48 people, 80 epochs: the
+classifier's cross-entropy 2.9 against 2.0).
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Training:
         network = Unit(self.network).eval()
         parts = []
         with torch.inference_mode():
-            for first in range(0, len(faces.pixels), AT_ONCE):
-                pixels = torch.from_numpy(np.array(faces.pixels[first : first + AT_ONCE])).to(self.device)
+            for first in range(0, len(faces.people), AT_ONCE):
+                pixels = torch.from_numpy(faces.pixels(slice(first, first + AT_ONCE))).to(self.device)
                 parts.append(network(as_input(pixels)).float().cpu().numpy())
         self.network.train()
         rows: Vectors = np.concatenate(parts)
@@ -123,7 +123,7 @@ class Training:
         return batch_count(len(self._data.train.people), self._recipe.people_each, self._recipe.photos_each)
 
     def _step(self, batch: Any, random: torch.Generator) -> tuple[float, float, float]:
-        faces = torch.from_numpy(self._data.train.pixels[batch]).to(self.device)
+        faces = torch.from_numpy(self._data.train.pixels(batch)).to(self.device)
         people = self._people[torch.from_numpy(batch).to(self.device)]
         raw = self.network(augmented(faces, random).contiguous(memory_format=torch.channels_last))
         triplets = triplet_loss(nn.functional.normalize(raw, dim=1), people, self._recipe.margin)

@@ -52,15 +52,15 @@ STEP = (5 / 6) ** 2.5
 """from one scanned size to the next; dlib's own: 5 / 6"""
 FIRST = (5 / 6) ** 0.5
 """the first scanned size, in parts of the largest: the smallest faces still fill the window nearly"""
-PROPOSED = -0.6
+PROPOSED = -0.75
 """score of the scan from which on a place is looked at; 0 is the detector's own limit"""
 FOUND, NEAR = 0.0, -0.5
 """score of a look from which on it is a face; from which on it is worth another look"""
-LOOKS = ((2.5, 110), (3.0, 120), (2.75, 100), (3.5, 130), (4.0, 115))
+LOOKS = ((2.0, 90), (2.0, 102), (2.75, 84), (2.0, 84), (2.5, 96))
 """what a look sees: a square, in sides of the proposed face; and how large the proposed face is in it, in pixels"""
 MOST_PROPOSALS = 500
 """the surest ones; a photo made to have more shall not keep an encoder busy for minutes"""
-SAME_PLACE = 0.4
+SAME_PLACE = 0.5
 """intersection over union, from which on two proposals are one face: those of neighbouring sizes have 0.4 and more"""
 SAME_FACE, WITHIN = 0.33, 0.79
 """intersection over union, or over the smaller one, from which on the better of two faces is kept; dlib's own values"""
@@ -116,10 +116,9 @@ class DlibDetector:
     def _faces_at(self, grey: Image.Image, place: Area) -> list[Found]:
         """The faces at one proposed place and around it: of the first look that sees any."""
         side = place[2] - place[0]
-        largest = detection_scale(*grey.size, self._reach)
         for sides, seen_as in LOOKS:
             part = around(place, sides * side, grey.size)
-            near = list(self._scan(self._detector, grey, part, min(largest, seen_as / side), NEAR))
+            near = list(self._scan(self._detector, grey, part, seen_as / side, NEAR))
             found = [face for face in near if face.score >= FOUND]
             if found or not near:
                 return found

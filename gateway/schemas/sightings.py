@@ -12,8 +12,8 @@ from common.limits import MAX_EMBEDDINGS
 from common.types import Kind, Verdict
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, at, with_example
-from gateway.schemas.requests import Body, Embedding, Name
 from gateway.schemas.photo import BoxAnswer
+from gateway.schemas.requests import Body, Embedding, Name
 from gateway.sight import Sighted
 
 AT = "When it was, RFC 3339 with an offset; left out: now. At most 5 minutes ahead, and not before visits are kept."

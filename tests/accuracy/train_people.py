@@ -1,6 +1,6 @@
 """An encoder trained on 60 people, killed on the way, resumed, exported, and asked in a running cluster:
 
-    python -m tests.accuracy.train_people [PEOPLE] [--run FOLDER] [-- options of facegrid train]
+    python -m tests.accuracy.train_people [--people DIR] [--run FOLDER] [options of facegrid train]
 
 Needs the extra `train`. Everything is done by the commands and the API that users have; the kill is SIGKILL to the
 whole group of processes, a third of the way. Ends with 1 if TAR did not rise over the untrained network's, the resumed
@@ -95,7 +95,7 @@ def ask(people: Sequence[Person], models: Path, data: Path) -> Asked:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("people", type=Path, nargs="?", default=FACES / "people")
+    parser.add_argument("--people", type=Path, default=FACES / "people")
     parser.add_argument("--run", type=Path, help="kept; left out: a folder that goes")
     parser.add_argument("--epochs", type=int, default=Recipe("").epochs)
     asked, options = parser.parse_known_args()

@@ -11,7 +11,7 @@ import pytest
 from common.types import DLIB_SPACE, Vectors
 from gateway.fmr import threshold
 from gateway.spaces import Spaces
-from tests.gateway.in_process import D, Cluster, cluster, unit
+from tests.gateway.in_process import Cluster, D, cluster, unit
 from tests.gateway.test_sight import until_served
 
 CURVE = Spaces.load("").of(DLIB_SPACE).curve

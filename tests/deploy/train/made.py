@@ -24,4 +24,5 @@ def faces(people: int, photos: int, seed: int = 0) -> FaceSet:
         pattern = np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC), dtype=np.float64)
         noise = random.normal(0, 25, (photos, SIZE, SIZE, 3))
         pictures.append(np.clip(pattern * random.uniform(0.7, 1.2, (photos, 1, 1, 1)) + noise, 0, 255))
-    return FaceSet(np.concatenate(pictures).astype(np.uint8), np.repeat(np.arange(people), photos), f"made {seed}")
+    stored = np.concatenate(pictures).astype(np.uint8)
+    return FaceSet(stored, np.arange(len(stored)), np.repeat(np.arange(people), photos), f"made {seed}")

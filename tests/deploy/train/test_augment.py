@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason=NO_TORCH)
 from deploy.train.augment import as_input, augmented  # noqa: E402
 from deploy.train.recipe import MEAN, STD  # noqa: E402
 
-PIXELS = torch.from_numpy(faces(people=8, photos=4).pixels)
+PIXELS = torch.from_numpy(faces(people=8, photos=4).stored)
 
 
 def test_the_input_is_channels_first_and_scaled() -> None:

@@ -33,7 +33,7 @@ def facegrid(*arguments: object, code: int = 0) -> str:
 def people(tmp_path: Path) -> Path:
     """20 people with four patterns each: photos, but without a face."""
     made = faces(people=20, photos=4)
-    for at, (pixels, person) in enumerate(zip(made.pixels, made.people, strict=True)):
+    for at, (pixels, person) in enumerate(zip(made.stored, made.people, strict=True)):
         folder = tmp_path / "people" / f"p{person:02d}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{at}.png")

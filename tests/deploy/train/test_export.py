@@ -26,7 +26,7 @@ from deploy.train.networks import Unit  # noqa: E402
 from deploy.train.recipe import Alignment, Backbone  # noqa: E402
 
 HELD_OUT = faces(people=10, photos=4, seed=1)
-PIXELS = torch.from_numpy(HELD_OUT.pixels)
+PIXELS = torch.from_numpy(HELD_OUT.stored)
 
 
 def rows_of(network: Any) -> Vectors:
@@ -48,7 +48,7 @@ def network() -> Any:
 def served(folder: Path, space: str = RECIPE.space) -> tuple[EncoderManifest, Vectors]:
     """The manifest, and the rows that a gateway makes of the held-out faces."""
     manifest = read_models(str(folder)).encoders[space]
-    return manifest, unit_rows(EmbeddingModel(manifest).embed(HELD_OUT.pixels), manifest.dimension)
+    return manifest, unit_rows(EmbeddingModel(manifest).embed(HELD_OUT.stored), manifest.dimension)
 
 
 def test_a_gateway_that_reads_the_folder_gives_torchs_embeddings(network: Any, tmp_path: Path) -> None:
@@ -74,15 +74,15 @@ def test_the_model_takes_any_number_of_faces(network: Any) -> None:
 def test_inception_resnet_is_exported_too(tmp_path: Path) -> None:
     recipe = replace(RECIPE, backbone=Backbone.INCEPTION_RESNET_V1, size=80)
     network = build(recipe).eval()
-    larger = replace(HELD_OUT, pixels=HELD_OUT.pixels[:4].repeat(3, axis=1).repeat(3, axis=2)[:, :80, :80])
+    larger = as_input(torch.from_numpy(HELD_OUT.stored[:4].repeat(3, axis=1).repeat(3, axis=2)[:, :80, :80]))
     with torch.inference_mode():
-        rows = Unit(network)(as_input(torch.from_numpy(larger.pixels))).numpy()
+        rows = Unit(network)(larger).numpy()
     file = tmp_path / "model.onnx"
     file.write_bytes(to_onnx(network, 80))
     import onnxruntime  # noqa: PLC0415
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    found = session.run(None, {"faces": as_input(torch.from_numpy(larger.pixels)).numpy()})[0]
+    found = session.run(None, {"faces": larger.numpy()})[0]
     assert np.abs(found - rows).max() < 1e-4
 
 
