@@ -11,7 +11,8 @@ and may be wrong: several can work at the same one, die anywhere, and be repeate
 The flip gives the store a new incarnation, so that nothing prepared for the old space is accepted any more: no commit,
 sighting or probe to keep, and no replica answers for it. Its first characters stay (`common.ledger.creation`): visits
 and members name persons by those, and go on. Until the map says the new incarnation too, replicas search the rows they
-have, and writes are refused (SpaceChanging).
+have, and writes are refused (SpaceChanging). Who flips writes the map entry next; where that died, the leader does, to
+whom `keys.FLIPS` names the stores to look at.
 
 Probes that wait cannot be re-encoded, so the flip waits until they are settled: dropping them would lose visits.
 """
@@ -48,6 +49,15 @@ class Migration:
     cursor: int
     version: int
     """the feed is read up to it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """What a flip made of a store."""
+
+    space: str
+    dimension: int
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +110,18 @@ class Migrations:
         self._stage = redis.register_script((here / "stage.lua").read_text())
         self._flip = redis.register_script((here / "flip.lua").read_text())
 
-    async def begin(self, store: StoreConfig, to: str) -> Migration:
+    async def begin(self, store: StoreConfig, to: str, dimension: int) -> Migration:
         """The store's migration to this space; one to another space is given up, with what it staged. `to` the space
         that the store has: only that. Raises UnknownStore, SpaceChanging (flipped already), TruthUnavailable."""
         name = store.store
         wanted = "" if to == store.space else to
+        if wanted:  # noted before it can be flipped, so that a flip is never nobody's
+            with truth():
+                await self._redis.sadd(keys.FLIPS, _note(name, store.incarnation))
         with truth(outcome="unknown"):
             answer: list[Any] = await self._begin(
                 keys=[keys.incarnation(name), keys.feed(name), keys.migration(name), *_staged(name)],
-                args=[store.incarnation, wanted],
+                args=[store.incarnation, wanted, dimension],
             )
         if answer[0] != b"OK":
             raise await gone(self._redis, name, store.incarnation)
@@ -119,10 +132,24 @@ class Migrations:
         source, to = await self._read(store.store, "from", "to")
         return to if source == store.incarnation else None
 
-    async def flipped_into(self, store: StoreConfig) -> tuple[str, str] | None:
-        """(space, incarnation) that the store has, where its map entry still says what it was before."""
-        source, to, into = await self._read(store.store, "from", "to", "into")
-        return (to, into) if into and source == store.incarnation else None
+    async def flipped_into(self, store: StoreConfig) -> Flipped | None:
+        """What the store is, where its map entry still says what it was before."""
+        source, to, dimension, into = await self._read(store.store, "from", "to", "dimension", "into")
+        return Flipped(to, int(dimension), into) if into and source == store.incarnation else None
+
+    async def noted(self) -> list[tuple[str, str]]:
+        """(store, incarnation) of those that may be flipped away from it, or were, and are not known to be in the map
+        as what they are then. One that was given up stays listed until its store has another incarnation, or none."""
+        with truth():
+            found: Any = await self._redis.smembers(keys.FLIPS)
+        pairs = (member.decode().partition("/") for member in found)
+        return sorted((store, incarnation) for store, _, incarnation in pairs)
+
+    async def strike(self, store: str, incarnation: str) -> None:
+        """Take it from the list; only once the map says another incarnation, or has no such store: neither comes
+        back."""
+        with truth(outcome="unknown"):
+            await self._redis.srem(keys.FLIPS, _note(store, incarnation))
 
     async def _read(self, store: str, *fields: str) -> list[str]:
         with truth():
@@ -215,6 +242,10 @@ class Migrations:
             found: Any
             following, found = await self._redis.sscan(key, cursor=cursor, count=count)
         return following, sorted({face_id.decode() for face_id in found})
+
+
+def _note(store: str, incarnation: str) -> str:
+    return f"{store}/{incarnation}"
 
 
 def _staged(store: str) -> list[str]:

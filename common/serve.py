@@ -126,7 +126,7 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
         loop="none",
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan="off",  # entered here: uvicorn would log a traceback of what is wrong with a model, and lose the error
         log_config=None,
         access_log=False,
         server_header=False,
@@ -136,7 +136,9 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
     )
     server = _Server(config, app.state.drain)
     try:
-        await server.serve(sockets=[listener])
+        with server.capture_signals():
+            async with app.router.lifespan_context(app):
+                await server.serve(sockets=[listener])
     finally:
         await redis.aclose()
     return 130 if server.asked_by == signal.SIGINT else 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
 from common.errors import Conflict, TruthUnavailable, UnknownStore
-from common.ledger import Ledger
+from common.ledger import Ledger, creation
 from common.limits import LEAST_FPIR, check_name, check_range
 from common.types import DLIB_SPACE
 from gateway.footfall.calendar import zone_of
@@ -93,14 +93,12 @@ class Catalogue:
                 f"Store {present.store} is on shard {present.shard}; POST /v1/stores/{present.store}/move moves it."
             )
             raise Conflict(detail, field="shard")
-        if change.space not in (None, present.space):
-            detail = f"Store {present.store} is in space {present.space}; facegrid migrate encodes its faces anew."
-            raise Conflict(detail, field="space")
+        _check_space(present, change)
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._replace(present, _changed(present, change))
             except Conflict:
-                present = await self._as_it_is_now(present)
+                present = await self._as_it_is_now(present, change)
         return await self._replace(present, _changed(present, change))
 
     async def _replace(self, present: StoreConfig, new: StoreConfig) -> StoreConfig:
@@ -109,13 +107,17 @@ class Catalogue:
             await self._see_own_change()
         return new
 
-    async def _as_it_is_now(self, before: StoreConfig) -> StoreConfig:
-        """The store's entry after another changed it: the leader does while it moves a store. Raises Conflict if it is
-        not the same store any more."""
+    async def _as_it_is_now(self, before: StoreConfig, change: StoreChange) -> StoreConfig:
+        """The store's entry after another changed it: the leader does while it moves a store, and a migration. Raises
+        Conflict if it is not the same store any more, or the change was meant for the space that it had."""
         await self._view.refresh()
         now = self._view.stores.get(before.store)
-        if now is None or now.incarnation != before.incarnation:
+        if now is None or creation(now.incarnation) != creation(before.incarnation):
             raise Conflict(f"Store {before.store} was deleted meanwhile.", field="store")
+        _check_space(now, change)
+        if now.space != before.space and (change.threshold, change.margin) != (None, None):
+            detail = f"Store {now.store} has changed to space {now.space} meanwhile; scores mean something else there."
+            raise Conflict(detail, field="margin" if change.threshold is None else "threshold")
         return now
 
     async def delete(self, store: str, *, force: bool) -> None:
@@ -159,6 +161,12 @@ class Catalogue:
 def _behind(beat: Heartbeat, store: str, version: int) -> int:
     served = beat.stores.get(store)
     return version if served is None else max(0, version - served.version)
+
+
+def _check_space(present: StoreConfig, change: StoreChange) -> None:
+    if change.space not in (None, present.space):
+        detail = f"Store {present.store} is in space {present.space}; facegrid migrate encodes its faces anew."
+        raise Conflict(detail, field="space")
 
 
 def _changed(config: StoreConfig, change: StoreChange) -> StoreConfig:

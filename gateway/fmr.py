@@ -97,7 +97,7 @@ class FmrCurve:
         """Raises InvalidCurve naming the field that is wrong."""
         try:
             read = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidCurve(f"An FMR curve is a JSON object: {error}.", field="curve") from None
         return cls.from_dict(read)
 
@@ -165,7 +165,7 @@ def _point(row: Any, at: int) -> Point:
         raise InvalidCurve("A point is [score, FMR, exponent].", field=field)
     if not all(isinstance(value, int | float) for value in row):
         raise InvalidCurve("A point is three numbers: score, FMR, exponent.", field=field)
-    score, fmr, exponent = map(float, row)
-    if not (-1 <= score <= 1 and 0 < fmr <= 1 and 0 <= exponent <= 2):
+    score, fmr, exponent = row
+    if not (-1 <= score <= 1 and 0 < fmr <= 1 and 0 <= exponent <= 2):  # before `float`, which raises for huge integers
         raise InvalidCurve("Scores are -1 to 1, FMRs above 0 to 1, exponents 0 to 2.", field=field)
-    return Point(score, fmr, exponent)
+    return Point(float(score), float(fmr), float(exponent))

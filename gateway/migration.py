@@ -14,13 +14,12 @@ templates go: rows of two spaces must never meet, and biometric data that nothin
 and a margin are forgotten, since they were scores of the old space.
 
 A request does as much as fits into its time; whoever repeats it, through any gateway, goes on. Between the flip and the
-map entry writes to the store are refused; a repetition writes the entry.
+map entry writes to the store are refused; if that lasts, the leader or a repetition writes the entry (`gateway.flips`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -30,21 +29,15 @@ from uuid import uuid4
 
 import numpy as np
 
-from common.cluster_map import ClusterMap, StoreConfig
-from common.errors import (
-    Conflict,
-    EncoderMissing,
-    InvalidEmbedding,
-    InvalidImage,
-    TruthUnavailable,
-    UnknownStore,
-)
+from common.cluster_map import StoreConfig
+from common.errors import EncoderMissing, InvalidEmbedding, InvalidImage
 from common.ledger import CREATION, Ledger, creation
 from common.migrations import Counts, Flip, Migration, Migrations, Staged, Unstaged
 from common.records import FaceRecord, pack_vectors
 from common.types import Kind, Vectors
 from gateway.deadline import Deadline
 from gateway.encoder import EncoderPool
+from gateway.flips import Flips
 from gateway.router import Router
 from gateway.spaces import Space, Spaces
 from gateway.view import ClusterView
@@ -53,8 +46,6 @@ CHUNK = 8
 """thumbnails encoded together: a customer's photo waits for no more of them"""
 KEPT_BACK = 0.3
 """the part of a request's time in which nothing more is begun"""
-ATTEMPTS = 5
-"""to write the map entry while it is changed by others"""
 
 log = logging.getLogger("facegrid.migration")
 
@@ -73,7 +64,7 @@ class State(StrEnum):
     PHOTOS_MISSING = "photos_missing"
     SIGHTINGS_WAIT = "sightings_wait"
     FLIPPING = "flipping"
-    """cut short between the flip and the map entry: repeat the request"""
+    """cut short between the flip and the map entry: repeat the request, or let the leader do it"""
     DONE = "done"
 
 
@@ -102,9 +93,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Those who know what Redis keeps of a store."""
+    """Those who know what Redis keeps of a store, and put it right."""
 
-    cluster_map: ClusterMap
+    flips: Flips
     ledger: Ledger
     migrations: Migrations
 
@@ -113,7 +104,7 @@ class Migrator:
     def __init__(
         self, stored: Stored, view: ClusterView, router: Router, spaces: Spaces, encoder: EncoderPool | None
     ) -> None:
-        self._map = stored.cluster_map
+        self._flips = stored.flips
         self._ledger = stored.ledger
         self._migrations = stored.migrations
         self._view = view
@@ -130,8 +121,8 @@ class Migrator:
         """
         space = self._spaces.of(to)
         await self._view.refresh()
-        store = await self._finish(await self._view.store(name), deadline)
-        migration = await self._migrations.begin(store, space.name)
+        store = await self._flips.finish(await self._view.store(name))
+        migration = await self._migrations.begin(store, space.name, space.dimension)
         if store.space == space.name:
             return await self._done(store, deadline)
         end_s = KEPT_BACK * deadline.remaining_s()
@@ -143,7 +134,7 @@ class Migrator:
             into = creation(store.incarnation) + uuid4().hex[CREATION:]
             match await self._migrations.flip(store, space.name, into, leave_behind=leave_behind):
                 case Flip.FLIPPED:
-                    return await self._done(await self._finish(store, deadline), deadline)
+                    return await self._done(await self._flips.finish(store), deadline)
                 case Flip.PHOTOS:
                     return await self._progress(store, to, State.PHOTOS_MISSING)
                 case Flip.WAITING:
@@ -210,42 +201,6 @@ class Migrator:
         """Once replicas have the store in its space, or the time is over."""
         await self._router.is_visible(store, await self._ledger.version(store.store), deadline)
         return await self._progress(store, store.space, State.DONE)
-
-    async def _finish(self, store: StoreConfig, deadline: Deadline) -> StoreConfig:
-        """Write the map entry of a store that was flipped; the store as it is, if it was not."""
-        flipped = await self._migrations.flipped_into(store)
-        if flipped is None:
-            return store
-        space = self._spaces.of(flipped[0])
-        deadline.waive()
-        for _ in range(ATTEMPTS):
-            new = replace(
-                store,
-                space=space.name,
-                dimension=space.dimension,
-                incarnation=flipped[1],
-                threshold=None,
-                margin=None,
-            )
-            try:
-                await self._map.update(store, new)
-            except Conflict:
-                store = await self._as_it_is_now(store)
-                if store.incarnation == new.incarnation:
-                    return store
-                continue
-            with contextlib.suppress(TruthUnavailable):  # it is done; "nothing was changed" would be a lie
-                await self._view.refresh()
-            return new
-        raise Conflict(f"Store {store.store} was changed by others meanwhile.", field="store")
-
-    async def _as_it_is_now(self, before: StoreConfig) -> StoreConfig:
-        """After another changed its entry: the leader does while it moves the store. Raises UnknownStore."""
-        await self._view.refresh()
-        now = self._view.stores.get(before.store)
-        if now is None or creation(now.incarnation) != creation(before.incarnation):
-            raise UnknownStore(f"Store {before.store} was deleted meanwhile.", field="store")
-        return now
 
 
 def chunks(faces: Sequence[Unstaged]) -> list[list[Unstaged]]:

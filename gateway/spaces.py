@@ -98,5 +98,7 @@ def measured_curve(space: str, folder: str) -> FmrCurve | None:
         return None
     try:
         return FmrCurve.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidCurve(f"{path} cannot be read: {error}.", field="curve") from None
     except InvalidCurve as error:
         raise InvalidCurve(f"{path}: {error.detail}", field=error.field, limit=error.limit) from None

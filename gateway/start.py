@@ -39,6 +39,7 @@ from gateway.desk import Desk
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
 from gateway.erasures import Erasures
+from gateway.flips import Flips
 from gateway.footfall.reading import Reader
 from gateway.footfall.report import Reporter
 from gateway.footfall.rollup import RollUp
@@ -140,7 +141,8 @@ async def start(given: Given, transport: Transport | None) -> Services:
     resolver = Resolver(view, truth.pending, sighter, settings.deadline_s)
     retention = Retention(view, truth.ledger, Expiry(given.redis), rekeying, settings.visit_days)
     roll_up = RollUp(view, reader, (truth.visits, truth.pending, truth.rollups), settings.visit_days)
-    for duty in (resolver, retention, roll_up):
+    flips = Flips(truth.cluster_map, truth.migrations, view)
+    for duty in (resolver, retention, roll_up, flips):
         given.run(duty.run(lambda: leader.leading))
     return Services(
         settings=settings,
@@ -153,9 +155,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
         spaces=given.spaces,
         leader=leader,
         mover=Mover(truth.cluster_map, truth.ledger, view),
-        migrator=Migrator(
-            Stored(truth.cluster_map, truth.ledger, truth.migrations), view, router, given.spaces, encoder
-        ),
+        migrator=Migrator(Stored(flips, truth.ledger, truth.migrations), view, router, given.spaces, encoder),
         erasures=Erasures(view, truth.ledger, replica_set),
         visits=truth.visits,
         pending=truth.pending,

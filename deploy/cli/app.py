@@ -22,6 +22,7 @@ from deploy.cli import (
     placement,
     search,
     stores,
+    train,
     watch,
 )
 from deploy.cli.options import FriendlyGroup
@@ -86,6 +87,7 @@ app.command(rich_help_panel=PHOTOS)(camera.camera)
 app.add_typer(member.member, name="member", rich_help_panel=PHOTOS)
 app.add_typer(encoders.encoders, name="encoders", rich_help_panel=MODELS)
 app.command(rich_help_panel=MODELS)(calibrate.calibrate)
+app.command(rich_help_panel=MODELS)(train.train)
 app.command(rich_help_panel=MODELS)(migrate.migrate)
 app.command(rich_help_panel=MEASURE)(demo.demo)
 app.command(rich_help_panel=MEASURE)(evaluate.evaluate)

@@ -75,7 +75,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, rich_help_panel=FIT)] = BASE.seed,
     device: Annotated[str, typer.Option(rich_help_panel=FIT, help="cpu, cuda, cuda:1, …")] = "auto",
     threads: Annotated[
-        int, typer.Option(min=0, max=1024, rich_help_panel=FIT, help="Of the CPU; 0: one for each core.")
+        int, typer.Option(min=0, max=1024, rich_help_panel=FIT, help="Of the CPU; 0: half of the cores.")
     ] = 0,
     keep_faces: Annotated[
         bool, typer.Option("--keep-faces", help="Do not remove the cut-out faces at the end; they are biometric data.")

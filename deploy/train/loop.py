@@ -4,8 +4,8 @@ Everything random of an epoch is drawn from (seed, number of the epoch), and the
 step, so nothing else has to be kept: on a CPU with as many threads, a run that was killed and resumed ends with the
 same weights, bit by bit, as one that was not. On a GPU some sums depend on the order in which its threads finish.
 
-Gradient descent with momentum: AdamW learned slower on little data at any rate tried (48 people, 80 epochs: the
-classifier's cross-entropy 2.9 against 2.0).
+Gradient descent with momentum: AdamW learned slower on little data where it was tried (48 people, 80 epochs, one
+rate each: the classifier's cross-entropy 2.9 against 2.0).
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class Training:
         torch.set_flush_denormal(True)  # vanishing gradients cost a CPU ten times the time otherwise
         self._recipe, self._data, self.path = recipe, data, checkpoint
         self.device = _device(machine.device)
-        if machine.threads:
-            torch.set_num_threads(machine.threads)
+        torch.set_num_threads(machine.cpu_threads)
         self._people = torch.from_numpy(data.train.people).to(self.device)
         self.network = build(recipe).to(self.device, memory_format=torch.channels_last)
         self._classifier = nn.Linear(recipe.dimension, int(data.train.people.max()) + 1).to(self.device)

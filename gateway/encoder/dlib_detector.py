@@ -54,8 +54,8 @@ FIRST = (5 / 6) ** 0.5
 """the first scanned size, in parts of the largest: the smallest faces still fill the window nearly"""
 PROPOSED = -0.75
 """score of the scan from which on a place is looked at; 0 is the detector's own limit"""
-FOUND, NEAR = 0.0, -0.5
-"""score of a look from which on it is a face; from which on it is worth another look"""
+FOUND, NEAR, CLEAR = 0.0, -0.5, 0.7
+"""score of a look from which on it is a face; from which on it is worth another look; and from which on it is not"""
 LOOKS = ((2.0, 90), (2.0, 102), (2.75, 84), (2.0, 84), (2.5, 96))
 """what a look sees: a square, in sides of the proposed face; and how large the proposed face is in it, in pixels"""
 MOST_PROPOSALS = 500
@@ -114,15 +114,16 @@ class DlibDetector:
             yield from self._scan(self._one_size, grey, (0, 0, *grey.size), scale, PROPOSED)
 
     def _faces_at(self, grey: Image.Image, place: Area) -> list[Found]:
-        """The faces at one proposed place and around it: of the first look that sees any."""
+        """The faces at one proposed place and around it; those of the later looks beside those of the earlier ones."""
         side = place[2] - place[0]
+        found: list[Found] = []
         for sides, seen_as in LOOKS:
             part = around(place, sides * side, grey.size)
             near = list(self._scan(self._detector, grey, part, seen_as / side, NEAR))
-            found = [face for face in near if face.score >= FOUND]
-            if found or not near:
-                return found
-        return []
+            found += [face for face in near if face.score >= FOUND]
+            if not near or max(near).score >= CLEAR:
+                break
+        return found
 
     def _scan(
         self, detector: Any, grey: Image.Image, part: tuple[int, int, int, int], scale: float, least: float

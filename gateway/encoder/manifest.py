@@ -20,9 +20,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     PrivateAttr,
+    Tag,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -34,9 +36,19 @@ from common.limits import NAME, NAME_RULE
 from common.types import DLIB_SPACE
 from gateway.fmr import FmrCurve
 
+MOST_BYTES = 1_000_000
+"""of a manifest; a curve has 200 points at most"""
+LEAST_SPREAD = 0.1
+"""of a template's points, in parts of its side: less shows the whole room"""
+LARGEST_FACE = 1024
+"""pixels: sixteen such at once are 200 MB of an encoder's input"""
 CURVE_SUFFIX = ".curve.json"
 DLIB_DETECTOR = "dlib"
 """the name of dlib's own detector, which has no manifest"""
+
+NAMED, TEMPLATE = "named", "template"
+UNSAID = frozenset({"encoder", "detector", NAMED, TEMPLATE})
+"""what pydantic puts into the place of an error to say which of several types it took"""
 
 Three: TypeAlias = tuple[float, float, float]
 Point: TypeAlias = tuple[float, float]
@@ -82,6 +94,24 @@ class Template(_Part):
     points: tuple[Point, Point, Point, Point, Point]
     size: int = Field(ge=16, le=4096)
 
+    @model_validator(mode="after")
+    def _is_a_face(self) -> Template:
+        for axis in zip(*self.points, strict=True):
+            if not -self.size <= min(axis) <= max(axis) <= 2 * self.size:
+                raise ValueError("points: further from the picture than its side")
+            if max(axis) - min(axis) < LEAST_SPREAD * self.size:
+                raise ValueError(f"points: closer together than {LEAST_SPREAD:g} of the side")
+        return self
+
+
+def _kind(alignment: Any) -> str:
+    return NAMED if isinstance(alignment, str) else TEMPLATE
+
+
+Alignment: TypeAlias = Annotated[
+    Annotated[Literal["box", "arcface", "dlib"], Tag(NAMED)] | Annotated[Template, Tag(TEMPLATE)], Discriminator(_kind)
+]
+
 
 class _Manifest(_Part):
     file: FileName
@@ -115,7 +145,7 @@ class EncoderManifest(_Manifest):
     kind: Literal["encoder"]
     space: Name
     dimension: int = Field(ge=2, le=4096)
-    alignment: Literal["box", "arcface", "dlib"] | Template
+    alignment: Alignment
     """how a face is cut out: the detector's square, or five points laid on a template (ArcFace's, dlib's, one's own)"""
     margin: float = Field(0.0, ge=0, le=2)
     """of "box": what is added to the square, in parts of its side, half of it on each side"""
@@ -129,6 +159,13 @@ class EncoderManifest(_Manifest):
             raise ValueError(f"must be {NAME_RULE}")
         if value == DLIB_SPACE:
             raise ValueError(f"{DLIB_SPACE} is dlib's own; a model of another kind needs another name")
+        return value
+
+    @field_validator("input")
+    @classmethod
+    def _of_a_face(cls, value: ModelInput) -> ModelInput:
+        if value.size > LARGEST_FACE:
+            raise ValueError(f"size: a face has {LARGEST_FACE} pixels at most")
         return value
 
     @model_validator(mode="after")
@@ -182,13 +219,19 @@ class Models:
 def read_manifest(path: Path) -> Manifest:
     """Raises InvalidManifest naming the file and the field. The model itself is not looked at yet."""
     try:
-        found = _ANY.validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            detail = f"{path.name} is larger than {MOST_BYTES} bytes, which no manifest is."
+            raise InvalidManifest(detail, field="models", limit=MOST_BYTES)
+        found = _ANY.validate_json(content)
     except OSError as error:
         raise InvalidManifest(f"{path.name} cannot be read: {error.strerror}.", field="models") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("encoder", "detector")) or "manifest"
-        raise InvalidManifest(f"{path.name}: {where}: {first['msg']}.", field=where) from None
+        where = ".".join(str(part) for part in first["loc"] if part not in UNSAID) or "manifest"
+        what = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        raise InvalidManifest(f"{path.name}: {where}: {what}.", field=where) from None
     found._path = path
     return found
 

@@ -32,6 +32,8 @@ STRIDES = (8, 16, 32)
 SCRFD_ANCHORS = 2
 MOST_FACES = 1000
 """considered in one photo, before doubles are dropped"""
+LEAST_SIDE, LARGEST_SIDE = 8, 2
+"""of a face: in pixels, the finest stride; and in parts of the photo's longer side"""
 EYES, DOWN, MIDDLE = 1.32, 1.10, 0.47
 """dlib's square from five points: side = EYES * distance of the eyes + DOWN * that of the middles of eyes and mouth;
 its own middle is MIDDLE of the way from eyes to mouth. Least squares over 134 photos of LFW, against dlib's detector:
@@ -64,10 +66,11 @@ class OnnxDetector:
         picture, scale = letterbox(pixels, self._manifest.input.size)
         found = self._decode(self._model.run(picture[None]))
         kept = without_doubles(found, self._manifest.min_score, self._manifest.nms)
-        return [self._located(pixels, float(found.scores[at]), found.points[at] / scale) for at in kept]
+        areas = [area_of(found.points[at] / scale) for at in kept]
+        scored = zip(areas, found.scores[kept].tolist(), strict=True)
+        return [self._located(pixels, area, score) for area, score in scored if is_in(area, pixels)]
 
-    def _located(self, pixels: Pixels, score: float, points: npt.NDArray[np.float64]) -> Located:
-        area = area_of(points)
+    def _located(self, pixels: Pixels, area: Area, score: float) -> Located:
         shape = self._landmarks(pixels, self._dlib.rectangle(*(round(side) for side in area)))
         landmarks = np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
         return Located(area, score, landmarks)
@@ -91,6 +94,18 @@ def area_of(points: npt.NDArray[np.float64]) -> Area:
     x, y = (eyes + MIDDLE * (mouth - eyes)).tolist()
     half = (side - 1) / 2
     return x - half, y - half, x + half, y + half
+
+
+def is_in(area: Area, pixels: Pixels) -> bool:
+    """Whether a face can be there: a square of some size whose middle lies in the photo. A network may say anything,
+    and dlib's numbers are whole ones of 64 bits."""
+    left, top, right, bottom = area
+    height, width = pixels.shape[:2]
+    return (
+        LEAST_SIDE <= right - left + 1 <= LARGEST_SIDE * max(height, width)
+        and 0 <= (left + right) / 2 <= width - 1
+        and 0 <= (top + bottom) / 2 <= height - 1
+    )
 
 
 def without_doubles(found: Found, min_score: float, nms: float) -> list[int]:
@@ -173,10 +188,10 @@ def _place(model: OnnxModel, shapes: Sequence[tuple[int, ...]], wanted: tuple[in
 
 
 def _joined(parts: Sequence[Found]) -> Found:
-    """Found by all strides; a model that gives NaN for a face has not found it."""
+    """Found by all strides, scores up to 1; a model that gives NaN for a face has not found it."""
     scores, boxes, points = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     sane = np.isfinite(scores) & np.isfinite(boxes).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
-    return Found(np.where(sane, scores, -1.0), np.where(sane[:, None], boxes, 0.0), points)
+    return Found(np.where(sane, np.minimum(scores, 1.0), -1.0), np.where(sane[:, None], boxes, 0.0), points)
 
 
 STYLES = {"scrfd": scrfd, "yunet": yunet}

@@ -85,8 +85,8 @@ def told_apart(people: Mapping[str, Vectors], alike: float, apart: float) -> dic
 
 
 def missed(people: Mapping[str, Vectors], size: int, rows: int) -> float:
-    """FNMR: the share of two tracks of one person that score below the threshold among `rows` rows; over the people whose
-    visits are tracks of `size` photos, each person alike."""
+    """FNMR: the share of two tracks of one person that score below the threshold among `rows` rows; over the people
+    whose visits are tracks of `size` photos, each person alike."""
     cut = cut_among(rows, size, size)
     shares = []
     for photos in people.values():

@@ -37,6 +37,7 @@ COMMANDS = [
     "member",
     "encoders",
     "calibrate",
+    "train",
     "migrate",
     "evaluate",
     "pairs",
