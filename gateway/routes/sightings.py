@@ -19,8 +19,8 @@ from gateway.deadline import Deadline
 from gateway.look import Sighting
 from gateway.pictures import Picture, Place, of_photos, of_rows
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
-from gateway.schemas.requests import NAME_SCHEMA
 from gateway.schemas.photo import BoxAnswer
+from gateway.schemas.requests import NAME_SCHEMA
 from gateway.schemas.sightings import AT, CAMERA, TRACK, SightedAnswer, SightingAnswer, SightingBody, SightingFields
 from gateway.services import Found, Limit, Services
 

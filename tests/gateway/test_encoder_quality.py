@@ -111,7 +111,7 @@ def test_every_number_of_a_real_face_is_plausible(encoder: DlibEncoder) -> None:
     assert 80 < found.brightness < 200
     assert abs(found.yaw) < 30
     assert abs(found.roll) < 15
-    assert found.confidence > 1
+    assert found.confidence > 0.7
     assert {type(value) for value in astuple(found)} == {float}
 
 
