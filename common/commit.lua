@@ -5,7 +5,7 @@
 -- ARGV  incarnation, expected version or '', feed length, 'idle' (not while sightings wait at the store), the
 --       waiting sighting that this settles (only while it does wait), or '',
 --       number of puts, per put: face_id, expected record (sha1, '' = absent, '*' = any), record, templates,
---       thumbnail ('' = leave), standing ('' = visitor), last sighting ms,
+--       thumbnail ('' = leave, '-' = none any more), standing ('' = visitor), last sighting ms,
 --       then per delete: face_id, rekey job (JSON; see `rekeys`), "unless seen later than" ms ('' = in any case)
 -- Answers {status, version, faces deleted}; status OK, GONE, VERSION, WAITING or FACE.
 local incarnation, faces, templates, thumbnails, feed, standings, seen, origins, places, rekeys, pending = unpack(KEYS)
@@ -47,7 +47,8 @@ for at = 6, first_delete - 1, 7 do
   redis.call('HSET', faces, face_id, ARGV[at + 2])
   redis.call('HSET', templates, face_id, ARGV[at + 3])
   redis.call(ARGV[at + 3] == '' and 'SADD' or 'SREM', left_behind, face_id)
-  if ARGV[at + 4] ~= '' then redis.call('HSET', thumbnails, face_id, ARGV[at + 4]) end
+  if ARGV[at + 4] == '-' then redis.call('HDEL', thumbnails, face_id)
+  elseif ARGV[at + 4] ~= '' then redis.call('HSET', thumbnails, face_id, ARGV[at + 4]) end
   if standing == '' then redis.call('HDEL', standings, face_id) else redis.call('HSET', standings, face_id, standing) end
   redis.call('ZADD', seen, 'GT', ARGV[at + 6], face_id)
   changed(face_id)

@@ -28,6 +28,7 @@ from common.truth import truth
 
 ANY = b"*"
 ABSENT = b""
+NO_THUMBNAIL = b"-"
 LOAD_BATCH = 1000
 IDLE = "idle"
 CREATION = 8
@@ -42,6 +43,7 @@ class Put:
     templates: bytes
     replaces: bytes = ANY
     thumbnail: bytes = b""
+    """JPEG; empty: the one that was kept stays; NO_THUMBNAIL: it goes"""
     standing: str = ""
     """as `common.records.standing_of` says"""
     seen_ms: int | None = None

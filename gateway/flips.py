@@ -20,7 +20,7 @@ from gateway.view import ClusterView
 
 ATTEMPTS = 5
 """to write the map entry while it is changed by others"""
-PAUSE_S = 2.0
+PAUSE_S = 1.0
 log = logging.getLogger("facegrid.flips")
 
 

@@ -117,12 +117,17 @@ class Looker:
         self._identifier = identifier
 
     async def first(self, frame: Frame, probes: Vectors) -> list[Look | None]:
-        """Home, then everywhere; the faces take persons so that the sum of the scores is highest. None: no shard
-        answered."""
+        """Home, then everywhere; the faces take persons so that the sum of what they are above their thresholds is
+        highest. None: no shard answered."""
         asked = self._asked(frame, len(probes) + SPARE)
         results = await self._search(frame, probes, asked)
         options = [{} if one is None else frame.options(one.candidates, one.cut) for one in results]
-        chosen = assign([{person: one.score for person, one in each.items()} for each in options])
+        chosen = assign(
+            [
+                {} if one is None else {person: one.cut.excess(candidate) for person, candidate in each.items()}
+                for one, each in zip(results, options, strict=True)
+            ]
+        )
         return [
             None if one is None else frame.take(one, {} if person is None else {person: each[person]}, asked.top_k)
             for one, each, person in zip(results, options, chosen, strict=True)

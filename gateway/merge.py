@@ -20,7 +20,7 @@ import numpy as np
 
 from common.cluster_map import StoreConfig
 from common.errors import Conflict, FaceChanged, InvalidRequest, UnknownFace, WrongSpace
-from common.ledger import ABSENT, Delete, Ledger, Put, StoredFace
+from common.ledger import ABSENT, NO_THUMBNAIL, Delete, Ledger, Put, StoredFace
 from common.limits import MAX_TEMPLATES
 from common.members import MemberBook
 from common.records import FaceRecord, pack_vectors, standing_of, unpack_vectors
@@ -147,7 +147,8 @@ class Merger:
         )
 
     async def split(self, named: Named, picked: Sequence[int], as_of: datetime | None) -> Split:
-        """Make the templates at these places a new visitor of the store, in one commit; visits stay where they are.
+        """Make the templates at these places a new visitor of the store, in one commit; visits stay where they are. A
+        thumbnail goes: which of the two it shows is not known, and a migration would make the face anew from it.
 
         Raises UnknownFace, InvalidRequest, ZeroVector; FaceChanged if it is not as it was `as_of` (its `updated`), or
         changes at this moment: the places may mean other templates then.
@@ -159,14 +160,25 @@ class Merger:
             raise FaceChanged("The face was changed since; look at its templates again.", field="updated")
         staying, leaving = parted(present, picked)
         now = time.time()
-        record = replace(present.record, row=mean_row(staying), templates=len(staying), photos=0, updated=now)
-        new = FaceRecord(mean_row(leaving), record.space, Kind.VISITOR, now, now, len(leaving))
+        row, photos = mean_row(staying), present.record.photos_behind
+        record = replace(
+            present.record,
+            row=row,
+            templates=len(staying),
+            photos=photos - len(leaving),  # which templates are of several photos is not kept: rather too many on both
+            thumbnail=False,
+            updated=now,
+        )
+        new = FaceRecord(
+            mean_row(leaving), record.space, Kind.VISITOR, now, now, len(leaving), photos=photos - len(staying)
+        )
         new_id = uuid.uuid4().hex
         kept = Put(
             named.face_id,
             record.pack(),
             pack_vectors(staying),
             replaces=present.raw,
+            thumbnail=NO_THUMBNAIL,
             standing=standing_of(record),
             seen_ms=_created_ms(record),
         )
@@ -192,7 +204,7 @@ def _check_pair(into: Named, gone: Named) -> None:
 
 def join(stays: StoredFace, goes: StoredFace, now: float) -> tuple[FaceRecord, Vectors]:
     """The face that stays, with the templates of both: the newest MAX_TEMPLATES, each once. Joining the result with the
-    same face again gives the same templates. Raises Conflict, WrongSpace, ZeroVector."""
+    same face again gives the same templates and photos. Raises Conflict, WrongSpace, ZeroVector."""
     old, other = stays.record, goes.record
     if old.space != other.space:
         raise WrongSpace(f"The faces were enrolled in {old.space} and {other.space}.", field="from", limit=old.space)
@@ -205,13 +217,14 @@ def join(stays: StoredFace, goes: StoredFace, now: float) -> tuple[FaceRecord, V
     older, newer = (_rows(face) for face in sorted((stays, goes), key=lambda face: face.record.updated))
     repeated = (older[:, None] == newer).all(axis=2).any(axis=1)
     templates = np.concatenate([older[~repeated], newer])[-MAX_TEMPLATES:]
+    joined_before = np.array_equal(templates, _rows(stays))
     record = replace(
         old,
         row=mean_row(templates) if len(templates) else old.row,
         kind=max(old.kind, other.kind, key=RANK.index),
         member_id=old.member_id or other.member_id,
         templates=len(templates),
-        photos=old.photos_behind + other.photos_behind,
+        photos=old.photos_behind + (0 if joined_before else other.photos_behind),
         updated=max(now, old.updated, other.updated),
     )
     return record, templates

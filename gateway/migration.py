@@ -154,6 +154,8 @@ class Migrator:
         counts = await self._migrations.counts(name, under_way=True)
         if counts.staged == counts.faces and counts.to_photograph:
             return Progress(store, to, State.PHOTOS_MISSING, counts)
+        if counts.staged == counts.faces and counts.waiting:
+            return Progress(store, to, State.SIGHTINGS_WAIT, counts)
         return Progress(store, to, State.STAGING, counts)
 
     async def missing(self, progress: Progress, cursor: int, limit: int) -> tuple[int, list[Missing]]:
@@ -178,13 +180,30 @@ class Migrator:
             if step == migration:
                 break
             for some in chunks(await self._migrations.unstaged(store.store, face_ids)):
-                if deadline.remaining_s() <= end_s:
+                seconds = deadline.remaining_s() - end_s
+                if seconds <= 0 or not await self._stage_some(store, some, space, migration, seconds):
                     return migration
-                faces = await asyncio.gather(*(self._re_encode(face, space) for face in some))
-                await self._migrations.stage(store, faces, migration, done=False)
             await self._migrations.stage(store, [], step, done=True)
             migration = step
         return migration
+
+    async def _stage_some(
+        self, store: StoreConfig, faces: Sequence[Unstaged], space: Space, migration: Migration, seconds: float
+    ) -> bool:
+        """Whether all were done in time; those that were are staged, however slow the model is, or whatever is wrong
+        with another."""
+        tasks = [asyncio.create_task(self._re_encode(face, space)) for face in faces]
+        try:
+            done, late = await asyncio.wait(tasks, timeout=seconds)
+        finally:
+            for task in tasks:
+                task.cancel()
+        failed = [error for task in done if (error := task.exception()) is not None]
+        ready = [task.result() for task in done if task.exception() is None]
+        await self._migrations.stage(store, ready, migration, done=False)
+        if failed:
+            raise failed[0]
+        return not late
 
     async def _re_encode(self, face: Unstaged, space: Space) -> Staged:
         row = None

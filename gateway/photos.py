@@ -18,6 +18,8 @@ from gateway.body import Photo
 from gateway.encoder import EncodedFace, EncodedPhoto, EncoderPool
 from gateway.quality import ADVICE, Purpose, faults, numbers
 
+DOUBTFUL = 0.2
+"""Detector's score below which a second face in a photo of one person is taken for none."""
 SAME_FOR_ALL = frozenset({"type", "title", "status"})
 """members of a problem that `refused` does not repeat for each photo"""
 
@@ -67,17 +69,18 @@ def _only_face(photo: Photo, answer: EncodedPhoto | BaseException, gate: Quality
     if isinstance(answer, BaseException):
         raise answer
     require_face(photo, answer)
-    if len(answer.faces) > 1:
+    faces = [face for face in answer.faces if face.quality.confidence >= DOUBTFUL] or answer.faces
+    if len(faces) > 1:
         raise MultipleFaces(
-            f"{photo.field} shows {len(answer.faces)} faces; send a photo of one person.",
+            f"{photo.field} shows {len(faces)} faces; send a photo of one person.",
             field=photo.field,
             limit=1,
             photo=photo.name,
-            faces=len(answer.faces),
+            faces=len(faces),
         )
     if gate is not None:
-        _require_good(photo, answer.faces[0], gate)
-    return answer.faces[0]
+        _require_good(photo, faces[0], gate)
+    return faces[0]
 
 
 def require_face(photo: Photo, encoded: EncodedPhoto) -> None:

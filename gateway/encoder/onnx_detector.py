@@ -100,7 +100,8 @@ def is_in(area: Area, pixels: Pixels) -> bool:
     """Whether a face can be there: a square of some size whose middle lies in the photo. A network may say anything,
     and dlib's numbers are whole ones of 64 bits."""
     left, top, right, bottom = area
-    height, width = pixels.shape[:2]
+    height: int = pixels.shape[0]
+    width: int = pixels.shape[1]
     return (
         LEAST_SIDE <= right - left + 1 <= LARGEST_SIDE * max(height, width)
         and 0 <= (left + right) / 2 <= width - 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.errors import NotFinite, ZeroVector
+from common.errors import InvalidEmbedding
 from common.types import Vectors
 from common.vectors import unit_rows
 from gateway.encoder.alignment import ARCFACE, ARCFACE_SIDE, Points, cut_out, of_box, of_five_points
@@ -69,13 +69,14 @@ class OnnxEmbedder:
         self._model = EmbeddingModel(manifest)
 
     def embed(self, pixels: Pixels, faces: Sequence[Located]) -> Vectors:
-        """(n, dimension) unit rows. Raises NotFinite or ZeroVector if the model has no answer for one of them."""
+        """(n, dimension) unit rows. Raises NotFinite, ZeroVector or WrongDimension if the model has no answer for one
+        of them."""
         if not faces:
             return np.empty((0, self.dimension), dtype=np.float32)
         raw = self._model.embed(self._cutter.cut(pixels, faces, self._side))
         try:
             return unit_rows(raw, self.dimension, field="image")
-        except (NotFinite, ZeroVector) as error:
+        except InvalidEmbedding as error:
             log.error("The model of %s failed on a face: %s", self._space, error.detail)
             detail = f"The model of {self._space} has no embedding for a face of this photo."
             raise type(error)(detail, field="image") from None

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from common.errors import (
+    BrokenModel,
     DeadlineExceeded,
     EncoderBusy,
     EncoderWorkerDied,
@@ -36,6 +37,8 @@ from gateway.encoder.manifest import read_models
 from gateway.encoder.types import EncodedPhoto
 from gateway.encoder.worker import Answer, Job, PhotoJob, ThumbnailJob, Worker
 
+LOADING_S = 120.0
+"""longest time for a process to load its models; one may also run for ever"""
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -79,9 +82,14 @@ class EncoderPool:
             await asyncio.to_thread(manifest.read_model)
         loads = [self._in_background(self._load(worker)) for worker in self._workers]
         refused = await loads[0] if self._own else None
-        if isinstance(refused, InvalidManifest):
+        if isinstance(refused, InvalidManifest | EncoderWorkerDied):
             await self.close()
-            raise refused
+            raise refused if isinstance(refused, InvalidManifest) else self._unloadable(refused)
+
+    def _unloadable(self, death: EncoderWorkerDied) -> BrokenModel:
+        """A model that ends the process that loads it, or needs more memory or time than there is."""
+        files = ", ".join(sorted(manifest.file for manifest in self._own))
+        return BrokenModel(f"{death.detail} They are dlib's and {files}.", field="models")
 
     async def close(self) -> None:
         """End every worker; photos that are waiting or being encoded get a retryable error."""
@@ -169,13 +177,16 @@ class EncoderPool:
 
     async def _load(self, worker: Worker) -> FacegridError | None:
         """Start a process for `worker`. If that fails, the next photo tries again, and its caller is told why, too."""
+        loop = asyncio.get_running_loop()
+        overdue = loop.call_later(LOADING_S, worker.expire)
         try:
             if not self._closed:
-                await asyncio.get_running_loop().run_in_executor(self._threads, worker.start)
+                await loop.run_in_executor(self._threads, worker.start)
         except FacegridError as error:
             log.error("no encoder process: %s", error.detail)
             return error
         finally:
+            overdue.cancel()
             self._give_back(worker)
         return None
 

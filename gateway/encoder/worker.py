@@ -178,6 +178,9 @@ class Worker:
         return answer
 
     def _death(self) -> FacegridError:
+        if not self._loaded:
+            why = "took too long and was ended" if self._expired else "died"
+            return EncoderWorkerDied(f"The encoder process {why} while it loaded its models.")
         if not self._expired:
             return EncoderWorkerDied("The encoder process died while it worked on the photo; please try again.")
         limit = self._settings.encoder_timeout_s

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from common.errors import BrokenModel, InvalidImage, InvalidManifest, NotAnImage
 from common.settings import EncoderSettings
 from common.types import DLIB_SPACE
 from gateway.encoder import EncodedFace, EncoderPool
+from gateway.encoder import pool as pool_module
 from tests.gateway import small_models
 from tests.gateway.encoder_photos import portrait, saved
 from tests.gateway.small_models import ARCFACE, FACENET, Face
@@ -91,6 +97,36 @@ async def test_a_model_of_another_dimension_stops_the_start(tmp_path: Path) -> N
     manifest.write_text(manifest.read_text().replace('"dimension": 128', '"dimension": 512'))
     with pytest.raises(BrokenModel, match=r"small-facenet\.onnx: its outputs .* the manifest says \[n, 512\]"):
         await EncoderPool(settings(tmp_path)).start()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_process_that_cannot_load_its_models_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """It dies of a model, or is not done with it in time."""
+    small_models.facenet(tmp_path)
+    monkeypatch.setattr(pool_module, "LOADING_S", 60.0 if ends else 0.05)
+    pool = EncoderPool(settings(tmp_path))
+    if ends:
+        asyncio.get_running_loop().call_later(0.05, pool._workers[0].kill)
+    why = "died" if ends else "took too long and was ended"
+    with pytest.raises(BrokenModel, match=rf"{why} while it loaded its models\..* small-facenet\.onnx"):
+        await pool.start()
+    assert pool.worker_pids == []
+
+
+def test_a_gateway_with_a_model_that_it_cannot_use_says_so_in_one_line(tmp_path: Path, redis_url: str) -> None:
+    small_models.facenet(tmp_path, sha256="0" * 64)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = os.environ | {"FACEGRID_MODELS": str(tmp_path), "FACEGRID_PORT": port, "FACEGRID_REDIS_URL": redis_url}
+    ended = subprocess.run([sys.executable, "-m", "gateway"], env=env, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("\n"), "small-facenet.onnx has the SHA-256" in ended.stderr) == (
+        2,
+        1,
+        True,
+    )
 
 
 async def test_a_detector_that_is_not_there_stops_the_start(tmp_path: Path) -> None:

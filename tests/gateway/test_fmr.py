@@ -96,6 +96,7 @@ def test_a_curve_is_the_same_after_it_was_written_and_read() -> None:
         ("points", [[0.2, 1e-2, 0.8], [0.4, 1e-4, True]], "points[1]"),
         ("points", [[0.2, 1e-2, 0.8], [0.4, 1e-4]], "points[1]"),
         ("points", [[0.2, 1e-2, 0.8], [0.4, 1e-4, float("nan")]], "points[1]"),
+        ("points", [[0.2, 1e-2, 10**400], [0.4, 1e-4, 0.5]], "points[0]"),
         ("points", "none", "points"),
         ("same_person", 1.5, "same_person"),
         ("same_person", None, "same_person"),

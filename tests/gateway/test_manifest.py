@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import InvalidManifest, UnknownSpace, WrongHash
+from common.errors import InvalidCurve, InvalidManifest, UnknownSpace, WrongHash
 from common.types import DLIB_SPACE
 from gateway.encoder.manifest import EncoderManifest, Template, read_manifest, read_models
 from gateway.spaces import Spaces
@@ -67,7 +67,10 @@ def test_a_folder_is_read_by_names_and_curves_are_no_manifests(tmp_path: Path) -
         ({"input": small_models.input_of(160) | {"std": [1.0, 0.0, 1.0]}}, "input.std"),
         ({"alignment": "tight"}, "alignment"),
         ({"alignment": {"points": POINTS[:4], "size": 112}}, "alignment"),
+        ({"alignment": {"points": [[5.0, 5.0]] * 5, "size": 112}}, "alignment: points: closer together"),
+        ({"alignment": {"points": [[1e9, 5.0], *POINTS[1:]], "size": 16}}, "alignment: points: further"),
         ({"alignment": "arcface", "margin": 0.2}, "margin"),
+        ({"input": small_models.input_of(2000)}, "input: size: a face has 1024"),
         ({"margin": -1.0}, "margin"),
         ({"curve": {"points": []}}, "curve"),
         ({"curve": small_models.CURVE | {"points": [[0.9, 0.1, 0.0], [0.8, 0.01, 0.0]]}}, "curve"),
@@ -81,10 +84,10 @@ def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, change: dict[str, 
     with pytest.raises(InvalidManifest, match=r"^mine\.json: ") as caught:
         read_manifest(path)
     assert field in caught.value.detail
-    assert str(caught.value.field).startswith(field) or field in {"manifest", "margin"}
+    assert str(caught.value.field).startswith(field.partition(":")[0]) or field in {"manifest", "margin"}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"kind": "encoder"}', "\0\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"kind": "encoder"}', "\0\xff", "[" * 100_000, " " * 1_000_001])
 def test_what_is_no_manifest_at_all_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "odd.json").write_text(text)
     with pytest.raises(InvalidManifest, match=r"odd\.json"):
@@ -142,3 +145,11 @@ def test_a_space_needs_a_curve_from_its_manifest_or_from_calibrate(tmp_path: Pat
     assert caught.value.field == "curve"
     (tmp_path / "small-facenet.curve.json").write_text(json.dumps(small_models.CURVE | {"people": 77}))
     assert Spaces.load(str(tmp_path)).of("small-facenet").curve.people == 77
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000])
+def test_a_measured_curve_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    small_models.facenet(tmp_path)
+    (tmp_path / "small-facenet.curve.json").write_bytes(content)
+    with pytest.raises(InvalidCurve, match=r"small-facenet\.curve\.json"):
+        Spaces.load(str(tmp_path))

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import ClusterMap
-from common.errors import InvalidImage, SpaceChanging
+from common.errors import Conflict, InvalidImage, SpaceChanging
 from common.ledger import Put, creation
 from common.migrations import Flip, Migrations
 from common.pending import Waiting
@@ -25,6 +25,7 @@ from common.records import FaceRecord, pack_vectors
 from common.types import Kind, Vectors, Wait
 from gateway.deadline import Deadline
 from gateway.enrol import Enrolment
+from gateway.flips import Flips
 from tests.gateway.in_process import Cluster, cluster, shard_app, unit
 from tests.gateway.remains import Fault, naming
 
@@ -81,9 +82,18 @@ def with_models(folder: Path) -> str:
     return str(folder)
 
 
+LEADERS_TURN = Flips.turn
+
+
+async def nothing(_: Flips) -> None:
+    pass
+
+
 @pytest.fixture
-async def chain(redis_url: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    """Three people at A, with thumbnails; B is another store of the group, on another shard."""
+async def chain(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Three people at A, with thumbnails; B is another store of the group, on another shard. The leader repairs nothing
+    by itself."""
+    monkeypatch.setattr(Flips, "turn", nothing)
     async with cluster(redis_url, shards=2, models=with_models(tmp_path)) as running:
         running.services.migrator._encoder = Thumbnails()  # type: ignore[assignment]  # in place of processes and models
         await running.create("A", shard="s1")
@@ -347,6 +357,52 @@ async def test_between_flip_and_map_searches_go_on_and_writes_are_refused(
     assert (await see(chain, unit(1), datetime.now(UTC)))["outcome"] == "counted"  # a visit has no embedding
 
 
+async def test_the_leader_finishes_what_a_gateway_left_after_the_flip(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cut_short_after_the_flip(chain, monkeypatch)
+    await redis.sadd(keys.FLIPS, "gone/0123456789abcdef")
+    monkeypatch.setattr(Flips, "turn", LEADERS_TURN)
+    async with asyncio.timeout(10):
+        while await redis.exists(keys.FLIPS):
+            await asyncio.sleep(0.01)
+    assert (await status(chain))["space"] == NEW
+    async with asyncio.timeout(10):
+        while (await who(chain, small(1)))[0] != "match":
+            await asyncio.sleep(0.01)
+    assert await everybody(chain, small) == EVERYBODY
+
+
+async def test_the_leader_keeps_an_eye_on_a_store_that_may_yet_be_flipped(chain: Cluster, redis: Redis) -> None:
+    await keep(chain, "eve", 5, None)
+    await migrate(chain)
+    before = chain.services.view.stores["A"].incarnation
+    flips = Flips(ClusterMap(redis), Migrations(redis), chain.services.view)
+    await LEADERS_TURN(flips)
+    assert await redis.smembers(keys.FLIPS) == {f"A/{before}".encode()}
+    assert (await chain.http.delete("/v1/stores/A", params={"force": True})).status_code == 204
+    await LEADERS_TURN(flips)
+    assert await redis.exists(keys.FLIPS) == 0
+
+
+async def test_one_store_that_cannot_be_finished_does_not_keep_the_others_waiting(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cut_short_after_the_flip(chain, monkeypatch)
+    await chain.create("A0", shard="s1")
+    await redis.sadd(keys.FLIPS, f"A0/{chain.services.view.stores['A0'].incarnation}")
+    real = Flips.finish
+
+    async def finish(self: Flips, store: Any) -> Any:
+        if store.store == "A0":
+            raise Conflict("Others keep changing it.")
+        return await real(self, store)
+
+    monkeypatch.setattr(Flips, "finish", finish)
+    await LEADERS_TURN(Flips(ClusterMap(redis), Migrations(redis), chain.services.view))
+    assert (await status(chain))["space"] == NEW
+
+
 async def test_a_replica_that_starts_between_flip_and_map_serves_no_part_of_the_store(
     chain: Cluster, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +423,7 @@ async def test_sightings_that_wait_hold_it_up(chain: Cluster) -> None:
     await pending.add(home, Waiting(unit(50)[0], int(datetime.now(UTC).timestamp() * 1000)))
     answer = await migrate(chain)
     assert (answer["state"], answer["sightings_waiting"], answer["flipped"]) == ("sightings_wait", 1, False)
+    assert (await status(chain))["state"] == "sightings_wait"
     (waiting,) = await pending.entries("A")
     await pending.remove("A", waiting.id)
     assert (await migrate(chain))["state"] == "done"
@@ -435,6 +492,71 @@ async def test_settings_changed_in_the_same_moment_are_kept(chain: Cluster, monk
     await migrate(chain)
     store = (await chain.http.get("/v1/stores/A")).json()
     assert (store["space"], store["timezone"]) == (NEW, "Europe/Vienna")
+
+
+async def meet_a_flip(running: Cluster, monkeypatch: pytest.MonkeyPatch, **settings: object) -> tuple[int, str]:
+    """Change settings of A while another gateway takes it to the new space; status and detail of the answer."""
+    real = ClusterMap.update
+    calls: list[str] = []
+
+    async def update(self: ClusterMap, present: Any, new: Any, lease: str = "") -> None:
+        calls.append(new.space)
+        if len(calls) == 1:
+            await migrate(running)
+        await real(self, present, new, lease)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClusterMap, "update", update)
+        response = await running.http.put("/v1/stores/A", json=settings)
+    return response.status_code, response.json().get("detail", "")
+
+
+async def test_settings_that_meet_a_flip_are_changed(chain: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await meet_a_flip(chain, monkeypatch, timezone="Europe/Vienna"))[0] == 200
+    store = (await chain.http.get("/v1/stores/A")).json()
+    assert (store["space"], store["timezone"]) == (NEW, "Europe/Vienna")
+
+
+async def test_a_threshold_of_the_old_space_that_meets_a_flip_is_refused(
+    chain: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, why = await meet_a_flip(chain, monkeypatch, threshold=0.97)
+    assert (refused, "has changed to space small-v1" in why) == (409, True)
+    assert (await chain.http.get("/v1/stores/A")).json()["threshold"] is None
+
+
+async def test_what_was_staged_for_another_model_of_that_name_is_dropped(chain: Cluster, redis: Redis) -> None:
+    await keep(chain, "eve", 5, None)
+    await migrate(chain)
+    store, migrations = chain.services.view.stores["A"], Migrations(redis)
+    await migrations.begin(store, NEW, DIMENSION)
+    assert await redis.exists(*staged()) == 3
+    await migrations.begin(store, NEW, 2 * DIMENSION)
+    assert await redis.exists(*staged()) == 0
+
+
+async def test_a_model_too_slow_for_all_of_them_gets_somewhere(chain: Cluster) -> None:
+    class Slow(Thumbnails):
+        async def encode_thumbnail(self, jpeg: bytes, space: str) -> Vectors:
+            if jpeg == b"3":
+                await asyncio.Event().wait()
+            return await super().encode_thumbnail(jpeg, space)
+
+    chain.services.migrator._encoder = Slow()  # type: ignore[assignment]  # as in the fixture
+    async with Deadline(0.5) as deadline:
+        progress = await chain.services.migrator.advance("A", NEW, leave_behind=False, deadline=deadline)
+    assert (progress.state, progress.counts.staged) == ("staging", 2)
+    chain.services.migrator._encoder = Thumbnails()  # type: ignore[assignment]
+    assert (await migrate(chain))["state"] == "done"
+
+
+async def test_a_face_is_not_made_anew_from_what_may_be_a_picture_of_somebody_else(chain: Cluster) -> None:
+    await keep(chain, "ada", 8, None)
+    split = await chain.http.post("/v1/stores/A/faces/ada/split", json={"templates": [0]})
+    assert (split.status_code, split.json()["face"]["thumbnail"]) == (201, False)
+    answer = await migrate(chain)
+    assert answer["state"] == "photos_missing"
+    assert {face["face_id"] for face in answer["without_thumbnail"]} == {"ada", split.json()["new"]["face_id"]}
 
 
 async def test_without_encoders_thumbnails_are_left_to_another_gateway(chain: Cluster) -> None:

@@ -141,3 +141,26 @@ def test_numbers_that_are_no_face_are_no_face(tmp_path: Path, make: Make) -> Non
     odd = Face(BOX, [[float("inf"), 0.0]] * 5, 0.9)
     with pytest.raises(BrokenModel, match="NaN or infinity"):
         opened(make(tmp_path, [odd]))
+
+
+@styles
+@pytest.mark.parametrize(
+    "points",
+    [
+        np.array(POINTS) * 1e30,
+        np.array(POINTS) * 1e4,
+        np.array(POINTS) * 20,
+        np.array(POINTS) + 5000,
+        np.full((5, 2), 100.0),
+    ],
+    ids=["beyond whole numbers", "huge", "larger than the photo", "beside the photo", "a point"],
+)
+def test_points_where_no_face_can_be_are_no_face(tmp_path: Path, make: Make, points: Any) -> None:
+    detector = opened(make(tmp_path, [Face(BOX, points.tolist(), 0.9)]))
+    assert detector.locate(PIXELS) == []
+
+
+@styles
+def test_no_face_is_surer_than_sure(tmp_path: Path, make: Make) -> None:
+    [face] = opened(make(tmp_path, [in_picture(320 / 300, score=7.0)])).locate(PIXELS)
+    assert face.score == 1

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
-from common.errors import InvalidImage, NotFinite, ZeroVector
+from common.errors import InvalidImage, NotFinite, WrongDimension, ZeroVector
 from gateway.encoder.alignment import ARCFACE
 from gateway.encoder.dlib_chips import ChipCutter
 from gateway.encoder.dlib_detector import DlibDetector
@@ -94,6 +94,21 @@ def test_nan_for_a_face_is_an_error_of_its_photo(tmp_path: Path, face: Located) 
     said = small_models.encoder_manifest("nan", 160, 3, "box") | {"input": small_models.input_of(160, 0, 1)}
     embedder = OnnxEmbedder(manifest(small_models.save(tmp_path, content, said)))
     with pytest.raises(NotFinite, match="nan has no embedding"):
+        embedder.embed(PIXELS, [face])
+
+
+def test_another_dimension_for_a_face_is_an_error_of_its_photo(tmp_path: Path, face: Located) -> None:
+    """As many numbers as the black picture has at load, one less for what is not black."""
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["f"])]
+    nodes += [helper.make_node("ReduceMax", ["f"], ["lit"], keepdims=0), helper.make_node("Sign", ["lit"], ["sign"])]
+    nodes += [helper.make_node("Cast", ["sign"], ["from"], to=TensorProto.INT64)]
+    nodes += [helper.make_node("Unsqueeze", ["from", "axis"], ["first"])]
+    nodes += [helper.make_node("Slice", ["f", "first", "end", "second"], ["y"])]
+    given: Any = {"axis": np.array([0]), "end": np.array([3]), "second": np.array([1])}
+    content = small_models.model(nodes, given, small_models.picture(160, "n"), {"y": ("n", "d")})
+    said = small_models.encoder_manifest("odd", 160, 3, "box") | {"input": small_models.input_of(160, 0, 1)}
+    embedder = OnnxEmbedder(manifest(small_models.save(tmp_path, content, said)))
+    with pytest.raises(WrongDimension, match="odd has no embedding for a face of this photo"):
         embedder.embed(PIXELS, [face])
 
 
