@@ -54,9 +54,8 @@ class Training:
 
     def __init__(self, recipe: Recipe, data: Data, checkpoint: Path, machine: Machine) -> None:
         """Raises CannotTrain if the checkpoint is damaged, of another recipe, or of other photos."""
-        torch.set_flush_denormal(True)  # vanishing gradients cost a CPU ten times the time otherwise
         self._recipe, self._data, self.path = recipe, data, checkpoint
-        self.device = _device(machine.device)
+        self.device = device_of(machine)
         torch.set_num_threads(machine.cpu_threads)
         self._people = torch.from_numpy(data.train.people).to(self.device)
         self.network = build(recipe).to(self.device, memory_format=torch.channels_last)
@@ -75,6 +74,13 @@ class Training:
 
     def run(self, report: Callable[[Epoch], object]) -> None:
         """Train the epochs that are missing; `report` hears of each once it is on disk."""
+        torch.set_flush_denormal(True)  # vanishing gradients cost a CPU ten times the time otherwise
+        try:
+            self._run(report)
+        finally:
+            torch.set_flush_denormal(False)  # it holds for all that this thread computes
+
+    def _run(self, report: Callable[[Epoch], object]) -> None:
         if not self.history:
             self._record(
                 Epoch(0, None, validate(self.embed(self._data.validation), self._data.validation.people), 0.0), report
@@ -158,13 +164,13 @@ class Training:
         try:
             self.network.load_state_dict(found.network)
             self._classifier.load_state_dict(found.classifier)
-        except RuntimeError:
+            for nth, momentum in found.momentum.items():
+                parameter = self._parameters[int(nth)]
+                self._optimizer.state[parameter]["momentum_buffer"] = momentum.view_as(parameter).to(self.device)
+        except (RuntimeError, IndexError, ValueError):
             raise CannotTrain(
                 f"{self.path} is not of this recipe's network. Choose another folder.", field="out"
             ) from None
-        for nth, momentum in found.momentum.items():
-            parameter = self._parameters[int(nth)]
-            self._optimizer.state[parameter]["momentum_buffer"] = momentum.to(self.device)
         self.history = found.history
 
 
@@ -190,12 +196,15 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _device(wanted: str) -> torch.device:
+def device_of(machine: Machine) -> torch.device:
+    """Raises CannotTrain if torch cannot compute on it here."""
+    wanted = machine.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise CannotTrain(f"torch cannot use the device {wanted!r} ({error}).", field="device") from None
+        why = str(error).partition("\n")[0]
+        raise CannotTrain(f"torch cannot use the device {wanted!r} ({why}).", field="device") from None
     return device

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +121,10 @@ def test_pixels_become_input_in_the_layout_and_order_of_the_manifest() -> None:
     assert rgb.dtype == bgr.dtype == np.float32
     assert rgb[3, 4, 5, 2] == (PIXELS[3, 4, 5, 2] - 3) / 4
     assert bgr[3, 2, 4, 5] == (PIXELS[3, 4, 5, 0] - 3.0) / 4
+
+
+def test_the_runtime_keeps_and_sends_no_record_of_its_use(tmp_path: Path) -> None:
+    """From 1.29 on it does: it leaves the number of a session among the temporary files, and calls its makers."""
+    command = [sys.executable, "-c", "import onnxruntime"]
+    subprocess.run(command, check=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
