@@ -3,8 +3,9 @@
 A call carries several queries; a query asks about several probes in several stores.
 Never pickle: it runs what it reads.
 
-Who a candidate is comes with it: a letter for its kind, and a member's id or nil. A gateway refuses an answer without
-them rather than call a member of staff a visitor: in an upgrade the shards come first.
+Who a candidate is comes with it: a letter for its kind, and a member's id or nil; and how many photos are behind its
+row, for its threshold. A gateway refuses an answer without them rather than call a member of staff a visitor, or a
+stranger somebody: in an upgrade the shards come first.
 """
 
 from __future__ import annotations

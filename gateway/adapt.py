@@ -9,6 +9,7 @@ enrolled are never pushed out. If somebody else writes the face meanwhile, this 
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,14 +50,16 @@ class Adapter:
     def __init__(self, identifier: Identifier, ledger: Ledger) -> None:
         self._identifier = identifier
         self._ledger = ledger
-        self._cuts: dict[str, float] = {}
-        """group → the least threshold when it was last searched here; a score below it need not be looked at further"""
+        self._cuts: dict[Hashable, float] = {}
+        """the least threshold when a group was last searched here, by all that it depends on but rows; a score below
+        it need not be looked at further"""
 
     async def adapt(self, at: At, probe: Vectors, matched: Candidate, found: Identified, deadline: Deadline) -> bool:
         """Add the probe (d,) to the face it matched in the search `found`, if it is worth it. Never raises for want of
         coverage: whether it was added is all there is to say."""
-        home, group = at.home, at.store.group
-        if not self._cuts.get(group, 0.0) + COMFORT <= matched.score < ALIKE:
+        home, seen = at.home, at.store
+        depends = seen.group, seen.space, seen.target_fpir, seen.threshold
+        if not self._cuts.get(depends, -1.0) + COMFORT <= matched.score < ALIKE:
             return False
         try:
             present = await self._ledger.face(home.store, matched.face_id)
@@ -64,8 +67,8 @@ class Adapter:
                 return False
             if found.mode == "home":  # nobody else was asked
                 asked = Asked(top_k=TOP_K, scope=Scope.GROUP, photos=at.photos, with_margin=False)
-                (found,) = (await self._identifier.identify(at.store, probe[None], asked, deadline)).results
-            self._cuts[group] = found.cut.least
+                (found,) = (await self._identifier.identify(seen, probe[None], asked, deadline)).results
+            self._cuts[depends] = found.cut.least
             if not is_comfortable(found, matched):
                 return False
             await self._ledger.commit(
@@ -80,13 +83,10 @@ def is_comfortable(result: Identified, matched: Candidate) -> bool:
     """Whether the whole group was searched and the matched face is the best by far, well above the threshold."""
     if result.verdict is not Verdict.MATCH or not result.coverage.full:
         return False
-    best, *others = result.candidates
+    best = result.candidates[0]
     if (best.store, best.face_id) != (matched.store, matched.face_id) or result.cut.excess(best) < COMFORT:
         return False
-    rivals = [other for other in others if best.member_id is None or other.member_id != best.member_id]
-    if not rivals and len(result.candidates) >= TOP_K:
-        rivals = others[-1:]  # all that were named are one member's; whoever comes behind scores no higher
-    return not rivals or rivals[0].score <= best.score - LEAD
+    return result.lead >= LEAD
 
 
 def is_useful(present: StoredFace, probe: Vectors) -> bool:

@@ -1,8 +1,8 @@
 """Who is who in one picture: two faces in it are two persons, whatever each of them looks like by itself.
 
-Faces take persons so that the sum of what they are above their thresholds is highest (the linear assignment problem); a face whose person goes
-to another one takes its next candidate, or none. Deciding face by face instead would give the first of two brothers
-the name that the second has more right to.
+Faces take persons so that the sum of what they are above their thresholds is highest (the linear assignment problem);
+a face whose person goes to another one takes its next candidate, or none. Deciding face by face instead would give the
+first of two brothers the name that the second has more right to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ NOBODY = -2.0
 
 
 def assign(options: Sequence[Mapping[Person, float]]) -> list[Person | None]:
-    """One person a face, or None; `options` are each face's candidates that match, with what they are above their thresholds."""
+    """One person a face, or None; `options` are each face's candidates that match, with what they are above their
+    thresholds."""
     best = [max(faces, key=faces.__getitem__) if faces else None for faces in options]
     taken = [person for person in best if person is not None]
     if len(set(taken)) == len(taken):

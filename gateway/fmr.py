@@ -61,7 +61,8 @@ class FmrCurve:
         of `photos` photos of the other.
 
         Log-linear between the points. Below the smallest FMR measured the last slope goes on, up to HIGHEST; above the
-        largest, its score is the floor. Never lower for a smaller `fmr`, more templates or more photos.
+        largest, its score is the floor. Never lower for more templates or more photos, nor for a smaller `fmr`, unless
+        the exponents fall faster than the scores rise; `facegrid calibrate` sees to it that they do not.
         """
         return _score_at(self, fmr, templates, photos)
 
@@ -93,13 +94,16 @@ class FmrCurve:
         return f'{body[:-2]},\n  "points": [\n{rows}\n  ]\n}}\n'
 
     @classmethod
-    def from_json(cls, text: str) -> FmrCurve:
-        """Raises InvalidCurve naming the field that is wrong."""
+    def from_json(cls, text: str, space: str | None = None) -> FmrCurve:
+        """Raises InvalidCurve naming the field that is wrong; `space`: the one that it has to be of, if it says any."""
         try:
             read = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidCurve(f"An FMR curve is a JSON object: {error}.", field="curve") from None
-        return cls.from_dict(read)
+        curve = cls.from_dict(read)
+        if space is not None and read.get("space", space) != space:
+            raise InvalidCurve(f"The curve is of the space {read['space']}.", field="space", limit=space)
+        return curve
 
     @classmethod
     def from_dict(cls, read: Any) -> FmrCurve:
@@ -119,12 +123,12 @@ def fmr_needed(rows: int, target_fpir: float) -> float:
     return -math.expm1(math.log1p(-target_fpir) / max(rows, 1))
 
 
+@lru_cache(maxsize=65_536)  # a search asks about ten times
 def threshold(curve: FmrCurve, rows: int, target_fpir: float, templates: int = 1, photos: int = 1) -> float:
     """The score that a face of `templates` templates must reach among `rows` rows to match a probe of `photos`."""
     return _score_at(curve, fmr_needed(rows, target_fpir), templates, photos)
 
 
-@lru_cache(maxsize=65_536)
 def _score_at(curve: FmrCurve, fmr: float, templates: int, photos: int) -> float:
     score, exponent = _between(curve.points, fmr)
     shrunk = curve.length(templates) * curve.length(photos)

@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -34,7 +33,9 @@ from gateway.view import ClusterView
 Mode = Literal["home", "fan_out"]
 LEAST_NAMED = 5
 """candidates asked of the shards, whatever the caller wants to see: the best by score need not be the best by what is
-above its threshold, and the next other person must be known where there is a margin"""
+above its threshold"""
+LEAST_WITH_MARGIN = 20
+"""where the next other person must be known: a member has a face at each of many stores"""
 
 
 class Why(StrEnum):
@@ -73,6 +74,13 @@ class Identified:
     mode: Mode
     home_cut: Cut | None = None
     """for the home store's gallery alone, where it was searched first and the search went on"""
+    lead: float = math.inf
+    """of a match: how far the next other person is behind"""
+
+    @property
+    def at_home(self) -> Identified:
+        """With the thresholds that faces of the home store were held to."""
+        return self if self.home_cut is None else replace(self, cut=self.home_cut)
 
     @property
     def threshold(self) -> float:
@@ -84,8 +92,7 @@ class Identified:
         """Of an inconclusive answer."""
         if self.verdict is not Verdict.INCONCLUSIVE:
             return None
-        matches = bool(self.candidates) and self.cut.excess(self.candidates[0]) >= 0
-        return Why.AMBIGUOUS if matches else Why.NOT_COVERED
+        return Why.AMBIGUOUS if is_match(self.candidates, self.cut) else Why.NOT_COVERED
 
     @property
     def member_id(self) -> str | None:
@@ -105,19 +112,29 @@ class Identification:
     timing: Timing = field(default_factory=Timing)
 
 
-def verdict(candidates: Sequence[Candidate], cut: Cut, coverage: Coverage, margin: float | None = None) -> Verdict:
-    """`candidates` best first; `margin`: how far behind the next other person must be."""
-    if candidates and cut.excess(candidates[0]) >= 0:
-        near = margin is not None and lead(candidates, cut) < margin
-        return Verdict.INCONCLUSIVE if near else Verdict.MATCH
+def is_match(candidates: Sequence[Candidate], cut: Cut) -> bool:
+    """`candidates` best first."""
+    return bool(candidates) and cut.excess(candidates[0]) >= 0
+
+
+def verdict(candidates: Sequence[Candidate], cut: Cut, coverage: Coverage, *, ambiguous: bool = False) -> Verdict:
+    """`candidates` best first; `ambiguous`: the next other person is as near as the best of them."""
+    if is_match(candidates, cut):
+        return Verdict.INCONCLUSIVE if ambiguous else Verdict.MATCH
     return Verdict.NO_MATCH if coverage.full else Verdict.INCONCLUSIVE
 
 
-def lead(candidates: Sequence[Candidate], cut: Cut) -> float:
-    """How far the next other person is behind the best; infinite if there is none. Faces of one member are one."""
+def lead(candidates: Sequence[Candidate], cut: Cut, named: int) -> float:
+    """How far the next other person is behind the best of the `candidates`, best first, of which up to `named` were
+    asked for; infinite if there is none. Faces of one member are one person: where all are that one's, somebody who
+    was not named may be behind with the lowest of their scores."""
     best, *others = candidates
-    rivals = (one for one in others if best.member_id is None or one.member_id != best.member_id)
-    return max((cut.excess(best) - cut.excess(rival) for rival in islice(rivals, 1)), default=math.inf)
+    for one in others:
+        if best.member_id is None or one.member_id != best.member_id:
+            return cut.excess(best) - cut.excess(one)
+    if len(candidates) < named:
+        return math.inf
+    return cut.excess(best) - (min(one.score for one in candidates) - cut.of(None))
 
 
 class Identifier:
@@ -131,7 +148,7 @@ class Identifier:
         """One answer a probe; `probes` is (n, d) of unit length. Raises NothingSearched if no shard answered at all,
         StaleReplica if home cannot be searched at `min_version`, EncoderMissing for a space unknown here."""
         timing = Timing()
-        question = Question(home.space, probes, max(asked.top_k, LEAST_NAMED), asked.exact)
+        question = Question(home.space, probes, _named(home, asked), asked.exact)
         if asked.scope is Scope.GROUP and asked.min_version is None:
             everywhere = await self._elsewhere(self._view.group_of(home), question, deadline, timing)
             return Identification(self._answers(home, everywhere, asked, "fan_out"), timing)
@@ -179,12 +196,13 @@ class Identifier:
         if not coverage.searched and not may_be_empty:
             raise NothingSearched("No shard answered the search.", coverage=coverage.report())
         cut = self._cut(home, asked, mode, coverage.rows)
-        margin = home.margin if asked.with_margin else None
-        ranked = [cut.best_first(candidates) for candidates in found.candidates]
-        return tuple(
-            Identified(verdict(candidates, cut, coverage, margin), candidates[: asked.top_k], cut, coverage, mode)
-            for candidates in ranked
-        )
+        named, margin = _named(home, asked), _margin(home, asked)
+        answers = []
+        for candidates in map(cut.best_first, found.candidates):
+            ahead = lead(candidates, cut, named) if is_match(candidates, cut) else math.inf
+            said = verdict(candidates, cut, coverage, ambiguous=margin is not None and ahead < margin)
+            answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, lead=ahead))
+        return tuple(answers)
 
     def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> Cut:
         target = self._target_fpir if home.target_fpir is None else home.target_fpir
@@ -192,6 +210,15 @@ class Identifier:
         if asked.threshold is not None or home.threshold is None:
             return cut
         return replace(cut, fixed=home.threshold) if mode == "home" else replace(cut, floor=home.threshold)
+
+
+def _margin(home: StoreConfig, asked: Asked) -> float | None:
+    return home.margin if asked.with_margin else None
+
+
+def _named(home: StoreConfig, asked: Asked) -> int:
+    """How many candidates to ask for."""
+    return max(asked.top_k, LEAST_NAMED if _margin(home, asked) is None else LEAST_WITH_MARGIN)
 
 
 def _goes_on(at_home: Identified, asked: Asked) -> bool:

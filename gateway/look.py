@@ -53,6 +53,11 @@ class Look:
     """everybody that the search named is taken, and it might have named more"""
 
     @property
+    def threshold(self) -> float:
+        """What the candidate had to reach; where there is none, what the best that the search named has to."""
+        return self.result.threshold if self.candidate is None else self.result.cut.of(self.candidate)
+
+    @property
     def sure(self) -> bool:
         """Whether nothing that was not searched could change it. A match at home is final: nobody else is asked."""
         match self.result.verdict:

@@ -10,6 +10,7 @@ is: who was merged by mistake into a plain visitor must not begin to be counted,
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -72,6 +73,11 @@ class Holders:
     book: MemberBook
 
 
+YIELD_S = 0.005
+"""Of two that merge the same faces in both ways at once, one lets the other go first: they would go on changing each
+other's, step by step."""
+
+
 class Merger:
     def __init__(self, holders: Holders, rekeying: Rekeying) -> None:
         self._ledger = holders.ledger
@@ -96,6 +102,8 @@ class Merger:
             except FaceChanged:
                 if attempt == ATTEMPTS - 1 or not deadline.remaining_s():
                     raise
+                if (into.home.store, into.face_id) > (gone.home.store, gone.face_id):
+                    await asyncio.sleep(YIELD_S * (attempt + 1))
                 continue
             known = Known(goes.record.row, goes.record.member_id)
             await self._rekeying.at_once(gone.home.store, {gone.face_id: known}, deadline)

@@ -106,7 +106,7 @@ class Sighter:
             if isinstance(settled, Sighted):
                 return settled
             if settled:
-                look = frame.take(look.result, settled)
+                look = frame.take(look.result.at_home, settled)
                 continue
             if not frame.deadline.remaining_s():
                 break
@@ -141,7 +141,8 @@ class Sighter:
             await self._adapter.adapt(at, probe, candidate, result, frame.deadline)
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
-        return Sighted(outcome, Verdict.MATCH, result.threshold, candidate, new, recorded, frame.person(candidate))
+        threshold = result.cut.of(candidate)
+        return Sighted(outcome, Verdict.MATCH, threshold, candidate, new, recorded, frame.person(candidate))
 
     async def _record(self, frame: Frame, candidate: Candidate, event: str) -> Recorded | None:
         sighting, waited = frame.sighting, frame.sighting.waited
@@ -167,7 +168,7 @@ class Sighter:
         version = result.coverage.searched.get(store.store)
         if version is None:  # it went to another group, or was deleted, in between
             return {}
-        cut = result.cut if result.home_cut is None else result.home_cut
+        cut = result.at_home.cut
         face_id = uuid.uuid4().hex
         while frame.deadline.remaining_s():
             try:
@@ -215,7 +216,7 @@ class Sighter:
             sighting = frame.sighting
             waiting = Waiting(probe, sighting.at_ms, told, others, frame.picture, photos=sighting.photos)
             await self._kept.pending.add(store, waiting, tell=True)
-        threshold = None if look is None else look.result.threshold
+        threshold = None if look is None else look.threshold
         verdict = look.result.verdict if look is not None and look.sure else Verdict.INCONCLUSIVE
         return Sighted(Outcome.PENDING, verdict, threshold, guess)
 

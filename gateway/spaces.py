@@ -97,7 +97,7 @@ def measured_curve(space: str, folder: str) -> FmrCurve | None:
     if not folder or not path.is_file():
         return None
     try:
-        return FmrCurve.from_json(path.read_text())
+        return FmrCurve.from_json(path.read_text(), space)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidCurve(f"{path} cannot be read: {error}.", field="curve") from None
     except InvalidCurve as error:

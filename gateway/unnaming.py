@@ -6,6 +6,7 @@ One pass for many faces: a store's events can be found only by reading them all.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,11 +84,13 @@ class Unnaming:
     async def clear(self, batch: Batch) -> None:
         """Events before the sightings that wait: those tell at which other stores a face was announced.
 
-        Raises TruthUnavailable, PendingFull, EncoderMissing (the space is not known here); repeating it goes on.
+        Raises TruthUnavailable, PendingFull, EncoderMissing (probes wait that have to be compared, and the space is not
+        known here); repeating it goes on.
         """
-        alike = self._spaces.of_store(batch.home).curve.score_at(LENIENT_FMR)
         waiting = await self._waiting(batch.home)
         await self._forget_events(batch, waiting)
+        compares = waiting and any(batch.known.values())
+        alike = self._spaces.of_store(batch.home).curve.score_at(LENIENT_FMR) if compares else math.inf
         for store, one in waiting:
             if (job := batch.whose(one, alike)) is not None:
                 with contextlib.suppress(UnknownStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.errors import WrongDimension
 from common.settings import EncoderSettings
-from common.types import DLIB_SPACE
+from common.types import DLIB_DIMENSION, DLIB_SPACE
 from deploy.cli.options import a_name
 from deploy.cli.output import list_skipped, progress, say, table
 from deploy.client.http import ClientError
@@ -48,7 +50,9 @@ def calibrate(
     from deploy.measure.labelled import read_npz  # noqa: PLC0415
     from gateway.encoder.manifest import CURVE_SUFFIX  # noqa: PLC0415
 
+    _check_writable(out)
     labelled = _encoded(people, space, models) if people.is_dir() else read_npz(people)
+    _check_dimension(labelled, space)
     source = f"facegrid calibrate: {len(labelled.rows):,} photos of {labelled.people:,} people in {people.name}"
     found = measure(labelled, source)
     _show(found, space)
@@ -57,6 +61,20 @@ def calibrate(
     curve.write_text(found.fit.curve.to_json(space))
     _draw(found, space, out)
     say(f"Curve: {curve}. Gateways use it from their next start if it lies in their FACEGRID_MODELS.")
+
+
+def _check_writable(out: Path) -> None:
+    """Before an hour of photos is encoded, not after. Nothing is made yet."""
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"{out} cannot be written to.", param_hint="--out")
+
+
+def _check_dimension(labelled: Labelled, space: str) -> None:
+    """A curve of other embeddings than dlib's would be taken for dlib's."""
+    if space == DLIB_SPACE and labelled.rows.shape[1] != DLIB_DIMENSION:
+        detail = f"{DLIB_SPACE} has {DLIB_DIMENSION} numbers, these embeddings {labelled.rows.shape[1]}; name --space."
+        raise WrongDimension(detail, field="embeddings", limit=DLIB_DIMENSION)
 
 
 def encode(photos: Sequence[Photo], space: str, models: Path | None) -> Encoded:

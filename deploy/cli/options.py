@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,6 +61,8 @@ Key = Annotated[
 StoreName = Annotated[str, typer.Argument(metavar="STORE", callback=a_name, help="Name of the store.")]
 PhotoFile = Annotated[Path, typer.Argument(metavar="PHOTO", exists=True, dir_okay=False, help="A photo.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the gateway.")]
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""of a write, which knows no file name"""
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -73,9 +76,9 @@ class FriendlyGroup(TyperGroup):
             complain(str(error), next_step(error))
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in NO_ROOM:
                 raise
-            complain(f"{error.filename}: {error.strerror}.")
+            complain(f"{error.filename or 'A file could not be written'}: {error.strerror}.")
             raise typer.Exit(1) from error
 
 

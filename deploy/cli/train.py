@@ -116,7 +116,9 @@ def train(
 
 def _run(photos: Collection, out: Path, recipe: Recipe, machine: Machine, keep_faces: bool) -> None:
     from deploy.train import run  # noqa: PLC0415
+    from deploy.train.loop import device_of  # noqa: PLC0415
 
+    device_of(machine)  # before hours of cutting, not after
     with progress("Cutting out faces", len(photos.photos)) as bar:
         prepared = run.prepare(photos, out, recipe, EncoderSettings(), lambda: bar.advance(bar.task_ids[0]))
     _introduce(prepared)

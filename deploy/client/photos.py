@@ -109,6 +109,8 @@ def _photos(paths: Iterable[Path], skipped: list[Skipped]) -> Iterator[Path]:
             skipped.append(Skipped(str(path), "a folder inside a person's folder"))
         elif path.suffix.lower() not in EXTENSIONS:
             skipped.append(Skipped(str(path), f"not a photo ({path.suffix or 'no extension'})"))
+        elif not path.is_file():  # a pipe would be waited for, for ever
+            skipped.append(Skipped(str(path), "no file, or a link to none"))
         else:
             yield path
 

@@ -71,7 +71,10 @@ def read_npz(path: Path) -> Labelled:
     try:
         with np.load(path) as archive:
             embeddings, person = archive["embeddings"], archive["person"]
-    except (ValueError, BadZipFile) as error:  # ValueError: an array of Python objects, which is never unpickled
+        if embeddings.dtype.kind not in "fiu":
+            raise ValueError(f"embeddings are {embeddings.dtype}, not real numbers")
+    except (ValueError, TypeError, EOFError, BadZipFile) as error:
+        # ValueError: arrays of Python objects, which are never unpickled; TypeError: one array alone, an .npy
         raise InvalidRequest(f"{path} is no archive of plain arrays ({error}).", field="embeddings") from None
     except KeyError as error:
         raise InvalidRequest(f"{path} lacks an array: {error.args[0]}", field="embeddings") from None

@@ -48,7 +48,7 @@ class Pair:
 def read_pairs(path: Path) -> list[Pair]:
     """Raises InvalidRequest naming the line that is no pair, or where there are no pairs of both kinds."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InvalidRequest(f"{path} is no text.", field="pairs") from None
     rows = [(number, fields) for number, line in enumerate(lines, start=1) if (fields := _fields(line))]

@@ -64,7 +64,7 @@ def load(path: Path) -> Checkpoint | None:
             tensors = {name: torch.from_numpy(archive[name]) for name in archive.files if name != META}
         states = {state: _of(tensors, f"{state}/") for state in STATES}
         history = [Epoch.from_dict(epoch) for epoch in meta["history"]]
-        return Checkpoint(meta["recipe"], meta["fingerprint"], history, **states)
+        return Checkpoint(dict(meta["recipe"]), meta["fingerprint"], history, **states)
     except FileNotFoundError:
         return None
     except (BadZipFile, ValueError, KeyError, TypeError, EOFError) as error:

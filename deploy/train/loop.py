@@ -205,6 +205,6 @@ def device_of(machine: Machine) -> torch.device:
         device = torch.device(wanted)
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        why = str(error).partition("\n")[0]
+        why = str(error).partition("\n")[0].partition(". ")[0]
         raise CannotTrain(f"torch cannot use the device {wanted!r} ({why}).", field="device") from None
     return device

@@ -66,7 +66,7 @@ def from_list(file: Path, folder: Path) -> Collection:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise CannotTrain(f"{file} is no text.", field="list") from None
 

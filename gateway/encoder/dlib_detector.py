@@ -41,7 +41,7 @@ from PIL import Image
 
 from common.settings import Detection
 from gateway.encoder.decode import Pixels
-from gateway.encoder.dlib_models import LANDMARKS, damaged, load_dlib, model_file
+from gateway.encoder.dlib_models import LANDMARKS, load_dlib, model_file
 from gateway.encoder.steps import Area, Located
 
 SCANNED_SIDE = 16_000
@@ -93,10 +93,7 @@ class DlibDetector:
 
     def __init__(self, detection: Detection = Detection.STANDARD) -> None:
         self._dlib = load_dlib()
-        try:
-            self._landmarks = self._dlib.shape_predictor(str(model_file(LANDMARKS)))
-        except RuntimeError:
-            raise damaged(LANDMARKS) from None
+        self._landmarks = self._dlib.shape_predictor(str(model_file(LANDMARKS)))
         self._detector = self._dlib.get_frontal_face_detector()
         self._one_size = one_size(self._dlib, self._detector)
         self._reach = REACH[detection]

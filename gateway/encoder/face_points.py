@@ -12,10 +12,9 @@ import numpy as np
 
 from gateway.encoder.alignment import Points
 from gateway.encoder.decode import Pixels
-from gateway.encoder.dlib_models import load_dlib, model_file
+from gateway.encoder.dlib_models import POINTS, load_dlib, model_file
 from gateway.encoder.steps import Area
 
-MODEL = "shape_predictor_68_face_landmarks.dat"
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 """as seen in the photo"""
 NOSE_TIP, LEFT_OF_MOUTH, RIGHT_OF_MOUTH = 30, 48, 54
@@ -24,7 +23,7 @@ NOSE_TIP, LEFT_OF_MOUTH, RIGHT_OF_MOUTH = 30, 48, 54
 @cache
 def _predictor() -> Any:
     """Shared by all spaces of a process."""
-    return load_dlib().shape_predictor(str(model_file(MODEL)))
+    return load_dlib().shape_predictor(str(model_file(POINTS)))
 
 
 class FacePoints:

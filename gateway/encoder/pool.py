@@ -165,7 +165,8 @@ class EncoderPool:
                 raise Unavailable("The gateway is shutting down.")
             return await loop.run_in_executor(self._threads, worker.encode, job)
         except (EncoderWorkerDied, DeadlineExceeded) as error:
-            log.warning("encoder process %s: %s", worker.pid, error.detail)
+            if not self._closed:  # whoever closes the pool kills its processes
+                log.warning("encoder process %s: %s", worker.pid, error.detail)
             died = True
             raise
         finally:
@@ -183,7 +184,8 @@ class EncoderPool:
             if not self._closed:
                 await loop.run_in_executor(self._threads, worker.start)
         except FacegridError as error:
-            log.error("no encoder process: %s", error.detail)
+            if not self._closed:
+                log.error("no encoder process: %s", error.detail)
             return error
         finally:
             overdue.cancel()

@@ -29,6 +29,8 @@ MEAN_FACE: Points5 = np.array(
 """dlib's, in parts of the face: `get_face_chip_details` in its interpolation.h"""
 PADDING = 0.6
 """of a thumbnail, in parts of the face"""
+EARLIER_SIDE, EARLIER_PADDING = 112, 0.25
+"""pixels and parts of the face: of those that were kept before thumbnails showed more"""
 MIDDLE, SIDE = 0.515, 1.35
 """of the detector's square, in parts of the face"""
 CERTAIN = 1.0
@@ -41,8 +43,9 @@ def as_photo(thumbnail: Pixels) -> tuple[Pixels, Located]:
     if height != side:
         raise InvalidImage(f"A thumbnail is a square, not {side} x {height} pixels.", field="thumbnail")
     edge = side // 2
-    face = side / (1 + 2 * PADDING)
-    first, last = edge + (PADDING + MIDDLE - SIDE / 2) * face, edge + (PADDING + MIDDLE + SIDE / 2) * face - 1
-    landmarks = edge + (MEAN_FACE + PADDING) * face
+    padding = EARLIER_PADDING if side == EARLIER_SIDE else PADDING
+    face = side / (1 + 2 * padding)
+    first, last = edge + (padding + MIDDLE - SIDE / 2) * face, edge + (padding + MIDDLE + SIDE / 2) * face - 1
+    landmarks = edge + (MEAN_FACE + padding) * face
     photo = np.pad(thumbnail, ((edge, edge), (edge, edge), (0, 0)), mode="edge")
     return photo, Located((first, first, last, last), CERTAIN, landmarks)

@@ -93,6 +93,7 @@ async def enrol(
 
 async def _from_photos(request: Request, home: StoreConfig, found: Services) -> tuple[Enrolment, list[EncodedFace]]:
     """What to enrol, and the face of each photo."""
+    space = found.spaces.of_store(home)
     upload = await read_upload(request, frozenset(FORM_FIELDS), photos=(1, MAX_PHOTOS))
     keep = _parsed("keep_thumbnail", upload.fields.get("keep_thumbnail"), bool)
     face_id = _face_id(upload.fields.get("face_id"))
@@ -100,7 +101,7 @@ async def _from_photos(request: Request, home: StoreConfig, found: Services) -> 
     labels = _labels(upload.fields.get("labels"))
     poor_too = _parsed("accept_poor", upload.fields.get("accept_poor"), bool)
     gate = None if poor_too else found.settings
-    faces = await one_face_each(found.encoder, upload.photos, home.space, thumbnails=bool(keep), gate=gate)
+    faces = await one_face_each(found.encoder, upload.photos, space.name, thumbnails=bool(keep), gate=gate)
     return Enrolment(stack(faces), face_id, kind, labels, faces[0].thumbnail), faces
 
 

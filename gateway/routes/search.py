@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from common.cluster_map import StoreConfig
-from common.errors import Inconclusive, PartialCoverage, StoreRequired
+from common.errors import Inconclusive, InvalidRequest, PartialCoverage, StoreRequired
 from common.limits import MAX_PHOTOS, check_name
 from common.types import Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, Photo, as_rows, content_type, read_json, read_raw, read_upload
@@ -91,6 +91,10 @@ async def _probes(request: Request, found: Services, home: StoreConfig, photos: 
     space = found.spaces.of_store(home)
     match content_type(request, [MULTIPART, JSON, RAW]):
         case "multipart/form-data":
+            if photos != 1:
+                raise InvalidRequest(
+                    "photos goes with embeddings; photos themselves are counted.", field="photos", limit=1
+                )
             return await _of_photos(
                 (await read_upload(request, frozenset(), photos=(1, MAX_PHOTOS))).photos, found, space
             )
@@ -129,7 +133,7 @@ async def recognize(request: Request, found: Found, limit: Limit) -> RecognizeAn
     content_type(request, [MULTIPART])
     upload = await read_upload(request, frozenset({"store"}), photos=(1, 1))
     home, scope = await _where(upload.fields.get("store"), found)
-    probe = stack(await one_face_each(found.encoder, upload.photos, home.space))
+    probe = stack(await one_face_each(found.encoder, upload.photos, found.spaces.of_store(home).name))
     (result,) = (await found.identifier.identify(home, probe, Asked(top_k=1, scope=scope), limit)).results
     match result.verdict:
         case Verdict.MATCH:

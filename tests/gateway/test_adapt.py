@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,10 @@ from common.ledger import StoredFace
 from common.records import FaceRecord, pack_vectors
 from common.types import DLIB_SPACE, Candidate, Kind, Verdict
 from common.vectors import mean_row
-from gateway.adapt import ADAPTED_TEMPLATES, ALIKE, COMFORT, LEAD, is_comfortable, is_useful
+from gateway.adapt import ADAPTED_TEMPLATES, ALIKE, COMFORT, LEAD, TOP_K, is_comfortable, is_useful
 from gateway.coverage import Coverage
 from gateway.cut import Cut
-from gateway.identify import Identified
+from gateway.identify import Identified, lead
 from gateway.spaces import Spaces
 from tests.gateway.in_process import unit
 
@@ -23,7 +25,7 @@ ADA = Candidate("A", "ada", 0.97)
 def found(*candidates: Candidate, full: bool = True) -> Identified:
     searched = {"A": 1, "B": 1} if full else {"A": 1}
     coverage = Coverage(frozenset({"A", "B"}), searched, 10, None, frozenset({"s1"}), {})
-    return Identified(Verdict.MATCH, candidates, CUT, coverage, "fan_out")
+    return Identified(Verdict.MATCH, candidates, CUT, coverage, "fan_out", lead=lead(candidates, CUT, TOP_K))
 
 
 def test_the_best_by_far_is_comfortable() -> None:
@@ -46,6 +48,12 @@ def test_somebody_behind_all_faces_of_a_member_that_were_named_may_be_a_rival() 
     assert not is_comfortable(found(*faces), faces[0])
     far = Candidate("A", "ada-9", 0.97 - LEAD - 0.001, Kind.MEMBER, "c-1")
     assert is_comfortable(found(*faces, far), faces[0])
+
+
+def test_of_many_faces_of_a_member_the_lowest_score_says_how_near_somebody_else_may_be() -> None:
+    named = tuple(Candidate("A", f"ada-{nth}", 0.97 - nth / 100, Kind.MEMBER, "c-1") for nth in range(3))
+    assert lead(named, CUT, named=3) == pytest.approx(0.02)
+    assert lead(named, CUT, named=4) == math.inf
 
 
 def test_a_score_barely_above_the_threshold_is_not() -> None:

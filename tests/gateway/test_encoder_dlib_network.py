@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,17 @@ def test_a_damaged_or_foreign_file_of_weights_is_refused() -> None:
     for wrong in (b"", b"no network", content[:1000], content[: len(content) // 2], content[:-50_000]):
         with pytest.raises(EncoderMissing, match="damaged"):
             build(wrong)
+
+
+def test_a_file_with_one_wrong_weight_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(model_file(NETWORK).read_bytes())
+    content[1_000_000] ^= 0xFF
+    build(bytes(content))  # the network does not notice
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / NETWORK).write_bytes(content)
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "damaged_models").symlink_to(".")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("gateway.encoder.dlib_models.MODELS_PACKAGE", "damaged_models")
+    with pytest.raises(EncoderMissing, match="damaged"):
+        model_file(NETWORK)

@@ -115,18 +115,17 @@ async def test_a_process_that_cannot_load_its_models_stops_the_start(
     assert pool.worker_pids == []
 
 
-def test_a_gateway_with_a_model_that_it_cannot_use_says_so_in_one_line(tmp_path: Path, redis_url: str) -> None:
+async def test_a_gateway_with_a_model_that_it_cannot_use_says_so_in_one_line(tmp_path: Path, redis_url: str) -> None:
     small_models.facenet(tmp_path, sha256="0" * 64)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     env = os.environ | {"FACEGRID_MODELS": str(tmp_path), "FACEGRID_PORT": port, "FACEGRID_REDIS_URL": redis_url}
-    ended = subprocess.run([sys.executable, "-m", "gateway"], env=env, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stderr.count("\n"), "small-facenet.onnx has the SHA-256" in ended.stderr) == (
-        2,
-        1,
-        True,
-    )
+    gateway = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", env=env, stderr=subprocess.PIPE)
+    _, said = await asyncio.wait_for(gateway.communicate(), 60)
+    assert gateway.returncode == 2
+    [line] = said.decode().splitlines()
+    assert "small-facenet.onnx has the SHA-256" in line
 
 
 async def test_a_detector_that_is_not_there_stops_the_start(tmp_path: Path) -> None:

@@ -153,3 +153,11 @@ def test_a_measured_curve_that_cannot_be_read_is_named(tmp_path: Path, content: 
     (tmp_path / "small-facenet.curve.json").write_bytes(content)
     with pytest.raises(InvalidCurve, match=r"small-facenet\.curve\.json"):
         Spaces.load(str(tmp_path))
+
+
+def test_a_curve_that_was_measured_in_another_space_is_refused(tmp_path: Path) -> None:
+    small_models.facenet(tmp_path)
+    (tmp_path / "small-facenet.curve.json").write_text(json.dumps(small_models.CURVE | {"space": DLIB_SPACE}))
+    with pytest.raises(InvalidCurve, match=r"small-facenet\.curve\.json: The curve is of the space dlib") as caught:
+        Spaces.load(str(tmp_path))
+    assert caught.value.field == "space"

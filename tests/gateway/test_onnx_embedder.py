@@ -14,11 +14,12 @@ from gateway.encoder.alignment import ARCFACE
 from gateway.encoder.dlib_chips import ChipCutter
 from gateway.encoder.dlib_detector import DlibDetector
 from gateway.encoder.dlib_embedder import DlibEmbedder
+from gateway.encoder.face_encoder import THUMBNAIL_SIDE
 from gateway.encoder.face_points import FacePoints
 from gateway.encoder.manifest import EncoderManifest, read_manifest
 from gateway.encoder.onnx_embedder import OnnxEmbedder, cutter
 from gateway.encoder.steps import Located
-from gateway.encoder.thumbnails import as_photo
+from gateway.encoder.thumbnails import EARLIER_PADDING, EARLIER_SIDE, PADDING, as_photo
 from tests.gateway import small_models
 from tests.gateway.encoder_photos import portrait
 
@@ -112,9 +113,10 @@ def test_another_dimension_for_a_face_is_an_error_of_its_photo(tmp_path: Path, f
         embedder.embed(PIXELS, [face])
 
 
-def test_a_thumbnail_is_encoded_like_its_photo(face: Located) -> None:
+@pytest.mark.parametrize(("side", "padding"), [(THUMBNAIL_SIDE, PADDING), (EARLIER_SIDE, EARLIER_PADDING)])
+def test_a_thumbnail_is_encoded_like_its_photo(face: Located, side: int, padding: float) -> None:
     embedder = DlibEmbedder()
-    photo, again = as_photo(ChipCutter().cut(PIXELS, [face], 112)[0])
+    photo, again = as_photo(ChipCutter().cut(PIXELS, [face], side, padding)[0])
     assert float(embedder.embed(photo, [again])[0] @ embedder.embed(PIXELS, [face])[0]) > 0.99
 
 

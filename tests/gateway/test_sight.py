@@ -206,6 +206,18 @@ async def test_a_returning_visitor_gets_a_template_once_and_only_if_it_shows_som
     assert face.record.templates == 2
 
 
+async def test_a_stricter_store_of_the_group_keeps_no_other_from_learning(running: Cluster) -> None:
+    await running.create("strict", target_fpir=1e-6)
+    await until_served(running)
+    (first,) = await sight(running, "A", unit(2), 300)
+    await sight(running, "strict", unit(1), 300)
+    await sight(running, "strict", near(unit(1), 0.98), 200)  # all are searched, and what a match needs there is noted
+    await sight(running, "A", near(unit(2), 0.95), 100)
+    face = await running.services.ledger.face("A", first["face_id"])
+    assert face is not None
+    assert face.record.templates == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

@@ -77,6 +77,12 @@ async def test_a_probe_of_three_photos_too_and_the_answer_says_so(chain: Cluster
     assert [alone["threshold"], mean["threshold"]] == pytest.approx(needed)
 
 
+async def test_photos_themselves_are_counted_and_not_to_be_told(chain: Cluster) -> None:
+    files = [("image", ("a.png", b"not looked at"))]
+    refused = await chain.http.post("/v1/stores/A/search", params={"photos": 3}, files=files)
+    assert (refused.status_code, refused.json()["field"]) == (422, "photos")
+
+
 async def test_the_best_is_the_one_farthest_above_its_own_threshold(chain: Cluster) -> None:
     rows = orthogonal(5)
     await chain.enrol("A", rows[:1], face_id="one")
@@ -155,6 +161,47 @@ async def test_a_sighting_is_counted_for_the_nearest_all_the_same(chain: Cluster
     seen = await chain.http.post("/v1/stores/A/sightings", json={"embeddings": probe.tolist()})
     (face,) = seen.json()["faces"]
     assert (face["outcome"], face["face_id"]) == ("counted", "ann")
+
+
+async def one_and_many(chain: Cluster) -> Vectors:
+    """(1, d): a probe that matches both faces of store A, "many" of nine templates by a little more than "one"."""
+    probe = unit(1)
+    center = turned(probe, 0.945, 3)
+    await chain.enrol("A", turned(probe, 0.94, 2), face_id="one")
+    await chain.enrol("A", np.concatenate([turned(center, 0.9999, seed) for seed in range(20, 29)]), face_id="many")
+    return probe
+
+
+async def test_a_sighting_is_counted_for_whom_a_search_calls_the_best(chain: Cluster) -> None:
+    probe = await one_and_many(chain)
+    (result,) = await ask(chain, probe)
+    seen = await chain.http.post("/v1/stores/A/sightings", json={"embeddings": probe.tolist()})
+    (face,) = seen.json()["faces"]
+    assert (result["verdict"], result["candidates"][0]["face_id"], face["face_id"]) == ("match", "one", "one")
+    assert result["candidates"][0]["score"] < result["candidates"][1]["score"]
+
+
+async def test_a_sighting_says_the_threshold_of_the_face_it_is_counted_for(chain: Cluster) -> None:
+    probe = await one_and_many(chain)
+    body = {"embeddings": np.concatenate([probe, turned(probe, 0.9999, 4)]).tolist()}
+    faces = (await chain.http.post("/v1/stores/A/sightings", json=body)).json()["faces"]
+    said = {face["face_id"]: face["threshold"] for face in faces}
+    assert said == {
+        name: pytest.approx(threshold(CURVE, 2, 0.01, templates)) for name, templates in (("one", 1), ("many", 9))
+    }
+
+
+async def test_a_match_behind_which_many_faces_of_its_member_were_named_may_still_be_ambiguous(chain: Cluster) -> None:
+    await chain.http.put("/v1/members/c-1", json={"display_name": "Ann"})
+    await chain.http.put("/v1/stores/A", json={"margin": 0.01})
+    for nth in range(6):
+        await chain.enrol("A", turned(unit(1), 0.97 - nth / 10_000, nth + 2), face_id=f"ann-{nth}", kind="member")
+        bound = await chain.http.put(f"/v1/members/c-1/faces/A/ann-{nth}")
+        assert bound.is_success, bound.text
+    (alone,) = await ask(chain, unit(1), min_version=12)
+    await chain.enrol("A", turned(unit(1), 0.969, 50), face_id="bea")
+    (result,) = await ask(chain, unit(1))
+    assert (alone["verdict"], result["reason"]) == ("match", "AMBIGUOUS")
 
 
 async def test_what_was_not_covered_says_so(chain: Cluster) -> None:

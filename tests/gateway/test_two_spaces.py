@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
+from common.rekeys import Rekeys
 from common.settings import GatewaySettings
 from common.types import DLIB_SPACE, Vectors
 from tests.gateway import small_models
@@ -96,13 +98,41 @@ async def test_a_store_cannot_be_made_in_a_space_without_a_model(three_spaces: C
     assert problem["limit"] == [DLIB_SPACE, ARCFACE, FACENET]
 
 
-async def test_a_gateway_without_the_model_says_so_and_serves_its_own_spaces(three_spaces: Cluster) -> None:
+@pytest.fixture
+async def lacking(three_spaces: Cluster) -> AsyncIterator[Cluster]:
+    """Another gateway of the same cluster, which knows dlib's space alone."""
     url = three_spaces.services.settings.redis_url
     settings = GatewaySettings(redis_url=url, encoder_workers=0, view_refresh_s=0.05)
+    async with gateway_app(settings, three_spaces.shards) as running:
+        yield running
+
+
+async def test_a_gateway_without_the_model_says_so_and_serves_its_own_spaces(
+    three_spaces: Cluster, lacking: Cluster
+) -> None:
     await three_spaces.enrol("dlib-1", row(1, 128), face_id="ada")
-    async with gateway_app(settings, three_spaces.shards) as lacking:
-        response = await search(lacking, "facenet-1", row(1, 128))
-        problem = response.json()
-        assert (response.status_code, problem["code"]) == (503, "ENCODER_MISSING")
-        assert "small-facenet" in problem["detail"]
-        assert (await only_result(lacking, "dlib-2", row(1, 128)))["verdict"] == "match"
+    response = await search(lacking, "facenet-1", row(1, 128))
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (503, "ENCODER_MISSING")
+    assert "small-facenet" in problem["detail"]
+    assert (await only_result(lacking, "dlib-2", row(1, 128)))["verdict"] == "match"
+
+
+@pytest.mark.parametrize("path", ["/v1/stores/facenet-1/faces", "/v1/stores/facenet-1/sightings", "/recognize"])
+async def test_a_gateway_without_the_model_says_so_of_photos_too(lacking: Cluster, path: str) -> None:
+    fields = {"store": "facenet-1"} if path == "/recognize" else {}
+    response = await lacking.http.post(path, files=[("image", ("ada.png", b"not looked at"))], data=fields)
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (503, "ENCODER_MISSING")
+    assert "small-facenet" in problem["detail"]
+
+
+async def test_a_gateway_without_the_model_erases_to_the_end(
+    three_spaces: Cluster, lacking: Cluster, redis: Redis
+) -> None:
+    await three_spaces.enrol("facenet-1", row(1, 128), face_id="ada")
+    erased = await lacking.http.delete("/v1/stores/facenet-1/faces/ada")
+    assert (erased.status_code, erased.json()["complete"]) == (200, True)
+    job = await Rekeys(redis).job("facenet-1", "ada")
+    assert job is not None
+    assert job.swept  # nothing waits for a leader that has the model

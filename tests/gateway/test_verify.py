@@ -80,6 +80,15 @@ async def test_a_stored_face_of_several_templates_is_held_to_a_higher_threshold(
     assert one["space"] == DLIB_SPACE
 
 
+async def test_a_stored_face_made_of_a_track_is_held_to_the_threshold_that_a_search_holds_it_to(chain: Cluster) -> None:
+    await chain.enrol("A", unit(2), face_id="somebody")  # the store is served once that is visible
+    track = np.concatenate([alike(unit(1), 0.97), alike(unit(1), 0.96), unit(1)])
+    body = {"embeddings": track.tolist(), "track": "t"}
+    (seen,) = (await chain.http.post("/v1/stores/A/sightings", json=body)).json()["faces"]
+    answer = await verify(chain, unit(1), store="A", face_id=seen["face_id"])
+    assert answer["threshold"] == pytest.approx(CURVE.score_at(1e-3, 3))
+
+
 async def test_an_fmr_beyond_what_was_measured_says_so(chain: Cluster) -> None:
     beyond, within = await verify(chain, *[unit(1)] * 2, fmr=2e-9), await verify(chain, *[unit(1)] * 2, fmr=1e-4)
     assert (beyond["threshold_measured"], within["threshold_measured"]) == (False, True)

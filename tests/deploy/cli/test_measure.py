@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from deploy.cli.calibrate import calibrate
 from deploy.cli.options import FriendlyGroup
 from deploy.cli.pairs import pairs
 from deploy.client.photos import Photo
+from deploy.measure.labelled import Floats
 from deploy.measure.photos import encode_photos
 from gateway.fmr import FmrCurve
 from gateway.spaces import Spaces
@@ -35,8 +38,14 @@ def facegrid(*arguments: str, code: int = 0) -> str:
     return done.output
 
 
+def invented(people: int = 40, photos: int = 4) -> tuple[Floats, Floats]:
+    """As many numbers as dlib's; those that are too many are 0."""
+    embeddings, person = raw([photos] * people)
+    return np.pad(embeddings, ((0, 0), (0, 128 - embeddings.shape[1]))), person
+
+
 def test_a_calibration_writes_a_curve_that_gateways_read(tmp_path: Path) -> None:
-    embeddings, person = raw([4] * 40)
+    embeddings, person = invented()
     np.savez(tmp_path / "faces.npz", embeddings=embeddings, person=person)
     out = tmp_path / "models"
     said = facegrid("calibrate", str(tmp_path / "faces.npz"), "--out", str(out))
@@ -53,7 +62,7 @@ def test_a_calibration_writes_a_curve_that_gateways_read(tmp_path: Path) -> None
 
 
 def test_too_few_people_are_refused_with_what_is_needed(tmp_path: Path) -> None:
-    embeddings, person = raw([2] * 4)
+    embeddings, person = invented(people=4, photos=2)
     np.savez(tmp_path / "faces.npz", embeddings=embeddings, person=person)
     out = tmp_path / "out"
     assert "24 pairs" in facegrid("calibrate", str(tmp_path / "faces.npz"), "--out", str(out), code=1)
@@ -100,3 +109,29 @@ def test_pairs_of_real_people_are_told_apart(faces: Path, tmp_path: Path) -> Non
     assert accuracy >= 90
     file.write_text("\n".join([*same, *others, f"{names[0]} 1 9999"]) + "\n")
     assert f"pairs.txt:20: there is no photo {names[0]}/" in facegrid("pairs", str(file), str(faces / "people"), code=1)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    out = str(tmp_path / "file" / "below")
+    assert "cannot be" in facegrid("calibrate", str(tmp_path / "empty"), "--out", out, code=2)
+
+
+def test_embeddings_of_another_length_are_not_taken_for_dlibs(tmp_path: Path) -> None:
+    embeddings, person = raw([4] * 40)
+    np.savez(tmp_path / "faces.npz", embeddings=embeddings, person=person)
+    said = facegrid("calibrate", str(tmp_path / "faces.npz"), "--out", str(tmp_path / "out"), code=1)
+    assert "has 128 numbers, these embeddings 48" in said
+
+
+def test_a_full_disk_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    embeddings, person = invented()
+    np.savez(tmp_path / "faces.npz", embeddings=embeddings, person=person)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    said = facegrid("calibrate", str(tmp_path / "faces.npz"), "--out", str(tmp_path / "out"), code=1)
+    assert "error: A file could not be written: No space left on device." in said

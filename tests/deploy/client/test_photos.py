@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,12 @@ def test_a_name_that_cannot_be_cleaned_without_loss_is_refused_with_the_reason(w
     face_id, trouble = clean(who)
     assert face_id == ""
     assert trouble
+
+
+def test_what_is_no_file_is_skipped_and_never_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path / "ada_1.jpg")
+    os.mkfifo(tmp_path / "ada_2.jpg")
+    (tmp_path / "ada_3.jpg").symlink_to("nowhere.jpg")
+    planned = plan([tmp_path])
+    assert names(planned) == {"ada": ["ada_1.jpg"]}
+    assert reasons(planned) == dict.fromkeys(("ada_2.jpg", "ada_3.jpg"), "no file, or a link to none")

@@ -73,3 +73,18 @@ def test_embeddings_that_do_not_fit_their_labels_are_refused() -> None:
         Labelled.of(np.eye(4), np.arange(3))
     with pytest.raises(NotFinite):
         Labelled.of(np.full((2, 4), np.nan), np.arange(2))
+
+
+def test_an_empty_file_one_array_alone_and_words_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npz"
+    path.write_bytes(b"")
+    with pytest.raises(InvalidRequest, match="plain arrays"):
+        read_npz(path)
+    with path.open("wb") as file:
+        np.save(file, np.eye(4))
+    with pytest.raises(InvalidRequest, match="plain arrays"):
+        read_npz(path)
+    for other in (np.full((2, 4), "x"), np.eye(2, dtype=complex)):
+        np.savez(path, embeddings=other, person=np.arange(2))
+        with pytest.raises(InvalidRequest, match="not real numbers"):
+            read_npz(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,3 +87,12 @@ def test_a_damaged_or_foreign_file_is_refused(path: Path, damage: Callable[[Path
     with pytest.raises(CannotTrain, match="no checkpoint of a run, or damaged") as caught:
         load(path)
     assert caught.value.field == "out"
+
+
+def test_a_recipe_that_is_none_is_damage(path: Path) -> None:
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    meta = json.loads(str(arrays["meta"])) | {"recipe": [1]}
+    np.savez(path, **arrays | {"meta": np.array(json.dumps(meta))})
+    with pytest.raises(CannotTrain, match="damaged"):
+        load(path)

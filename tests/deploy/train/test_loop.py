@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason=NO_TORCH)
 
 from deploy.train.checkpoint import load  # noqa: E402
 from deploy.train.history import Epoch  # noqa: E402
-from deploy.train.loop import Data, Training, schedule  # noqa: E402
+from deploy.train.loop import Data, Training, device_of, schedule  # noqa: E402
 from deploy.train.recipe import Machine, Recipe  # noqa: E402
 
 MACHINE = Machine("cpu", threads=1)
@@ -138,9 +138,20 @@ def test_a_loss_that_is_no_number_ends_the_run_and_the_checkpoint_stays(tmp_path
     assert training(tmp_path, replace(RECIPE, learning_rate=1e30)).done < RECIPE.epochs
 
 
-def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotTrain, match="cuda:99"):
-        Training(RECIPE, DATA, tmp_path / "checkpoint.npz", Machine("cuda:99"))
+@pytest.mark.parametrize("device", ["cuda:99", "quantum", "meta"])
+def test_a_device_that_cannot_compute_here_is_named_in_one_line(device: str) -> None:
+    with pytest.raises(CannotTrain, match=device) as caught:
+        device_of(Machine(device))
+    assert "\n" not in caught.value.detail
+
+
+@pytest.mark.parametrize("key", ["99999", "x", "0"])
+def test_momentum_that_does_not_fit_the_network_is_refused(whole: Training, tmp_path: Path, key: str) -> None:
+    with np.load(whole.path) as archive:
+        arrays = dict(archive)
+    np.savez(tmp_path / "checkpoint.npz", **arrays | {f"momentum/{key}": np.ones(3, dtype=np.float32)})
+    with pytest.raises(CannotTrain, match="not of this recipe"):
+        training(tmp_path)
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

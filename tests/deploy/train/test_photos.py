@@ -32,7 +32,7 @@ def test_a_folder_is_a_person(folder: Path) -> None:
 
 
 def test_a_list_says_who_is_on_which_photo(folder: Path) -> None:
-    lines = "# people\n\nbob/1.jpg\tBob B.\nada/1.jpg\tAda\nada/2.jpg\tAda\nada/3.jpg\tAda\n"
+    lines = "\ufeff# people\n\nbob/1.jpg\tBob B.\nada/1.jpg\tAda\nada/2.jpg\tAda\nada/3.jpg\tAda\n"
     (folder / "list.txt").write_text(lines)
     found = from_list(folder / "list.txt", folder)
     assert [(str(photo.path.relative_to(folder)), photo.person) for photo in found.photos] == [
