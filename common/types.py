@@ -80,8 +80,8 @@ class Candidate:
     """Cosine of probe and gallery row, -1 to 1."""
     kind: Kind = Kind.VISITOR
     member_id: str | None = None
-    templates: int = 1
-    """behind the gallery row, each photo of a track counted: a mean of many is held to a higher threshold"""
+    photos: int = 1
+    """behind the gallery row, each one of a track counted: a mean of many is held to a higher threshold"""
 
 
 @dataclass(frozen=True, slots=True)

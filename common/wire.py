@@ -101,7 +101,7 @@ def _pack_query_reply(reply: QueryReply) -> dict[str, Any]:
                 "scores": _floats(np.array([c.score for c in hits], dtype=np.float32)),
                 "kinds": b"".join(LETTERS[c.kind] for c in hits),
                 "members": [c.member_id for c in hits],
-                "templates": bytes(c.templates for c in hits),
+                "photos": bytes(c.photos for c in hits),
             }
             for hits in reply.candidates
         ],
@@ -132,19 +132,19 @@ def _hits(item: dict[str, Any], searched: dict[str, StoreView], top_k: int) -> t
     if len(scores) > top_k or not (np.abs(scores) <= 1 + SCORE_SLACK).all():
         raise ValueError("too many candidates or impossible scores")
     who = zip(item["kinds"], item["members"], strict=True)
-    rows = zip(item["stores"], item["faces"], scores.tolist(), who, item["templates"], strict=True)
+    rows = zip(item["stores"], item["faces"], scores.tolist(), who, item["photos"], strict=True)
     hits = tuple(
-        Candidate(_text(store), _text(face_id), score, *_known_as(*known), templates=_templates(templates))
-        for store, face_id, score, known, templates in rows
+        Candidate(_text(store), _text(face_id), score, *_known_as(*known), photos=_photos(photos))
+        for store, face_id, score, known, photos in rows
     )
     if not {hit.store for hit in hits} <= searched.keys():
         raise ValueError("a candidate of a store that was not searched")
     return hits
 
 
-def _templates(count: object) -> int:
+def _photos(count: object) -> int:
     if not isinstance(count, int) or count < 1:
-        raise ValueError("a face without templates")
+        raise ValueError("a face without photos")
     return count
 
 

@@ -36,17 +36,17 @@ class Cut:
 
     def of(self, candidate: Candidate | None) -> float:
         """The score that the candidate must reach; None: that a face with one template would have to."""
-        return self._at(1 if candidate is None else candidate.templates, self.photos)
+        return self._at(1 if candidate is None else candidate.photos, self.photos)
 
     def excess(self, candidate: Candidate) -> float:
         """How far its score is above what it must reach; below 0: it is no match."""
         return candidate.score - self.of(candidate)
 
     def best_first(self, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-        """By how far they are above their thresholds; those of equal templates by score."""
+        """By how far they are above their thresholds; those of equally many photos by score."""
         return tuple(sorted(candidates, key=lambda one: (-self.excess(one), one.store, one.face_id)))
 
-    def _at(self, templates: int, photos: int) -> float:
+    def _at(self, enrolled: int, searched: int) -> float:
         if self.fixed is not None:
             return self.fixed
-        return max(self.floor, threshold(self.curve, self.rows, self.target_fpir, templates, photos))
+        return max(self.floor, threshold(self.curve, self.rows, self.target_fpir, enrolled, searched))

@@ -56,15 +56,15 @@ class FmrCurve:
     people: int
     source: str
 
-    def score_at(self, fmr: float, templates: int = 1, photos: int = 1) -> float:
-        """The score that strangers reach with the chance `fmr`: the mean of `templates` photos of one against the mean
+    def score_at(self, fmr: float, enrolled: int = 1, searched: int = 1) -> float:
+        """The score that strangers reach with the chance `fmr`: the mean of `enrolled` photos of one against the mean
         of `photos` photos of the other.
 
         Log-linear between the points. Below the smallest FMR measured the last slope goes on, up to HIGHEST; above the
-        largest, its score is the floor. Never lower for more templates or more photos, nor for a smaller `fmr`, unless
+        largest, its score is the floor. Never lower for more photos on either side, nor for a smaller `fmr`, unless
         the exponents fall faster than the scores rise; `facegrid calibrate` sees to it that they do not.
         """
-        return _score_at(self, fmr, templates, photos)
+        return _score_at(self, fmr, enrolled, searched)
 
     def supports(self, fmr: float) -> bool:
         """Whether so small an FMR was measured; beyond it, `score_at` goes on by the last slope."""
@@ -124,14 +124,14 @@ def fmr_needed(rows: int, target_fpir: float) -> float:
 
 
 @lru_cache(maxsize=65_536)  # a search asks about ten times
-def threshold(curve: FmrCurve, rows: int, target_fpir: float, templates: int = 1, photos: int = 1) -> float:
-    """The score that a face of `templates` templates must reach among `rows` rows to match a probe of `photos`."""
-    return _score_at(curve, fmr_needed(rows, target_fpir), templates, photos)
+def threshold(curve: FmrCurve, rows: int, target_fpir: float, enrolled: int = 1, searched: int = 1) -> float:
+    """The score that a face of `enrolled` photos must reach among `rows` rows to match a probe of `searched`."""
+    return _score_at(curve, fmr_needed(rows, target_fpir), enrolled, searched)
 
 
-def _score_at(curve: FmrCurve, fmr: float, templates: int, photos: int) -> float:
+def _score_at(curve: FmrCurve, fmr: float, enrolled: int, searched: int) -> float:
     score, exponent = _between(curve.points, fmr)
-    shrunk = curve.length(templates) * curve.length(photos)
+    shrunk = curve.length(enrolled) * curve.length(searched)
     return float(min(score / shrunk**exponent, HIGHEST)) if score > 0 else float(score)
 
 

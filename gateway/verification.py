@@ -30,23 +30,23 @@ class Verified:
         return self.score >= self.threshold
 
 
-def compare(curve: FmrCurve, score: float, fmr: float, templates: int = 1) -> Verified:
-    """`score` of a single photo against the mean of `templates` photos."""
-    threshold = curve.score_at(fmr, templates)
-    return Verified(score, threshold, fmr, curve.supports(fmr), fmr_at(curve, score, templates))
+def compare(curve: FmrCurve, score: float, fmr: float, photos: int = 1) -> Verified:
+    """`score` of a single photo against the mean of `photos` photos."""
+    threshold = curve.score_at(fmr, photos)
+    return Verified(score, threshold, fmr, curve.supports(fmr), fmr_at(curve, score, photos))
 
 
-def fmr_at(curve: FmrCurve, score: float, templates: int = 1) -> float:
+def fmr_at(curve: FmrCurve, score: float, photos: int = 1) -> float:
     """The inverse of `curve.score_at`; at most the largest FMR measured and at least the smallest."""
     largest, smallest = curve.points[0].fmr, curve.points[-1].fmr
-    if score <= curve.score_at(largest, templates):
+    if score <= curve.score_at(largest, photos):
         return largest
-    if score >= curve.score_at(smallest, templates):
+    if score >= curve.score_at(smallest, photos):
         return smallest
     passes, fails = math.log(largest), math.log(smallest)
     for _ in range(STEPS):
         middle = (passes + fails) / 2
-        if score >= curve.score_at(math.exp(middle), templates):
+        if score >= curve.score_at(math.exp(middle), photos):
             passes = middle
         else:
             fails = middle

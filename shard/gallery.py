@@ -2,7 +2,7 @@
 
 A delete moves the last row into the gap, so `rows[:n]` is always all of it and Faiss searches it without an index
 object (`faiss.knn` over the slice: exact, nothing to build, nothing to keep in step). Freed rows are zeroed: an erased
-face leaves nothing behind here either. Beside the rows lies how many templates each is the mean of, and who a face is,
+face leaves nothing behind here either. Beside the rows lies how many photos are behind it, and who a face is,
 for members and staff only: most faces are visitors, of whom there is nothing to say.
 
 Not locked. Searches run on threads (Faiss releases the GIL); the gate keeps the one writer away from them.
@@ -40,7 +40,7 @@ def use_one_openmp_thread() -> None:
 class Gallery:
     def __init__(self, dimension: int) -> None:
         self._rows: Vectors = np.zeros((FIRST_ROWS, dimension), dtype=np.float32)
-        self._templates = np.ones(FIRST_ROWS, dtype=np.uint8)
+        self._photos = np.ones(FIRST_ROWS, dtype=np.uint8)
         self._face_ids: list[str] = []
         self._position: dict[str, int] = {}
         self._known: dict[str, KnownAs] = {}
@@ -61,9 +61,9 @@ class Gallery:
     def face_id(self, position: int) -> str:
         return self._face_ids[position]
 
-    def templates(self, positions: Positions) -> list[int]:
-        """How many templates are behind each of these rows."""
-        counts: list[int] = self._templates[positions].tolist()
+    def photos(self, positions: Positions) -> list[int]:
+        """How many are behind each of these rows."""
+        counts: list[int] = self._photos[positions].tolist()
         return counts
 
     def known_as(self, face_id: str) -> KnownAs:
@@ -85,10 +85,10 @@ class Gallery:
         face_ids: Sequence[str],
         rows: Vectors,
         known: Mapping[str, KnownAs] = ALL_VISITORS,
-        templates: Sequence[int] | None = None,
+        photos: Sequence[int] | None = None,
     ) -> None:
         """Add or replace the faces' rows, (n, d) of unit length; of a face named twice the last row counts. Those that
-        are not in `known` are visitors, whatever they were. `templates`: behind each row; None: one each.
+        are not in `known` are visitors, whatever they were. `photos`: behind each row; None: one each.
 
         Raises ValueError, and changes nothing, for another shape or where NaN or infinity would enter.
         """
@@ -98,17 +98,17 @@ class Gallery:
         if len(self._face_ids) > len(self._rows):
             self._grow(max(len(self._face_ids), 2 * len(self._rows)))
         self._rows[positions] = rows  # the last one counts where a position is repeated
-        self._templates[positions] = 1 if templates is None else templates
+        self._photos[positions] = 1 if photos is None else photos
         if known or self._known:
             for face_id in face_ids:
                 self._know(face_id, known.get(face_id, VISITOR))
 
     def _grow(self, capacity: int) -> None:
-        rows, templates = self._rows, self._templates
+        rows, photos = self._rows, self._photos
         self._rows = np.zeros((capacity, self.dimension), dtype=np.float32)
         self._rows[: len(rows)] = rows
-        self._templates = np.ones(capacity, dtype=np.uint8)
-        self._templates[: len(rows)] = templates
+        self._photos = np.ones(capacity, dtype=np.uint8)
+        self._photos[: len(rows)] = photos
 
     def _know(self, face_id: str, known_as: KnownAs) -> None:
         if known_as == VISITOR:
@@ -136,7 +136,7 @@ class Gallery:
         moved = self._face_ids.pop()
         if position != last:
             self._rows[position] = self._rows[last]
-            self._templates[position] = self._templates[last]
+            self._photos[position] = self._photos[last]
             self._face_ids[position] = moved
             self._position[moved] = position
         self._rows[last] = 0

@@ -39,7 +39,7 @@ def usable(store: str, space: str, dimension: int, records: Sequence[tuple[str, 
     rows = np.array([row for _, row, _ in shaped], dtype=np.float32).reshape(-1, dimension)
     # Of all rows at once, and in float64. A NaN or an infinity makes the comparison false.
     fits = np.abs(np.einsum("nd,nd->n", rows, rows, dtype=np.float64) - 1) <= UNIT_SLACK
-    fitting = [(face_id, templates) for (face_id, _, templates), fit in zip(shaped, fits.tolist(), strict=True) if fit]
+    fitting = [(face_id, photos) for (face_id, _, photos), fit in zip(shaped, fits.tolist(), strict=True) if fit]
     face_ids = [face_id for face_id, _ in fitting]
     kept, drops = set(face_ids), []
     for face_id, record in records:
@@ -52,7 +52,7 @@ def usable(store: str, space: str, dimension: int, records: Sequence[tuple[str, 
         for face_id, record in records
         if record is not None and record.kind is not Kind.VISITOR and face_id in kept
     }
-    return Usable(face_ids, rows[fits], drops, known, [templates for _, templates in fitting])
+    return Usable(face_ids, rows[fits], drops, known, [photos for _, photos in fitting])
 
 
 async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
@@ -62,7 +62,7 @@ async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
     gallery = Gallery(config.dimension)
     async for batch in ledger.load(config.store):
         faces = usable(config.store, config.space, config.dimension, batch)
-        gallery.put(faces.face_ids, faces.rows, faces.known, faces.templates)
+        gallery.put(faces.face_ids, faces.rows, faces.known, faces.photos)
         gallery.drop(faces.drops)  # a batch may repeat a face whose record changed in between
     if not await ledger.is_current(config.store, config.incarnation):
         raise SpaceChanging(f"Store {config.store} was read while it changed its embedding space.", field="store")

@@ -76,9 +76,9 @@ def _ranked(galleries: Named, probe: Vectors, owners: Positions, positions: Posi
         of_owner = positions[owners == owner]
         scores = gallery.exact_scores(probe, of_owner).tolist()
         faces = map(gallery.face_id, of_owner.tolist())
-        for face, score, templates in zip(faces, scores, gallery.templates(of_owner), strict=True):
+        for face, score, photos in zip(faces, scores, gallery.photos(of_owner), strict=True):
             kind, member_id = gallery.known_as(face)
-            found.append(Candidate(store, face, score, kind, member_id, templates))
+            found.append(Candidate(store, face, score, kind, member_id, photos))
     return tuple(sorted(found, key=lambda c: (-c.score, c.store, c.face_id)))
 
 

@@ -54,7 +54,7 @@ class Usable:
     rows: Vectors
     drops: list[str]
     known: dict[str, KnownAs]
-    templates: list[int]
+    photos: list[int]
     """behind each of `rows`"""
 
 
@@ -95,7 +95,7 @@ class ShardIndex:
     def apply(self, store: str, faces: Usable, version: int) -> None:
         """Put and drop rows of a served store, which is at `version` then. Raises ValueError like `Gallery.put`."""
         served = self._stores[store]
-        served.gallery.put(faces.face_ids, faces.rows, faces.known, faces.templates)
+        served.gallery.put(faces.face_ids, faces.rows, faces.known, faces.photos)
         served.gallery.drop(faces.drops)
         served.version = version
 

@@ -85,7 +85,7 @@ class CandidateBody(TypedDict):
     face_id: str
     score: float
     distance: float
-    templates: int
+    photos: int
     threshold: float
 
 

@@ -58,10 +58,10 @@ async def verify(request: Request, found: Found, _: Limit) -> VerifyAnswer:
         options = body = await read_json(request, VerifyBody)
         sides = await _sides(found, options, len(body.embeddings))
         rows = as_rows(body.embeddings, sides.space.dimension)
-    other, templates = (rows[1], 1) if sides.stored is None else (sides.stored.row, sides.stored.photos_behind)
+    other, photos = (rows[1], 1) if sides.stored is None else (sides.stored.row, sides.stored.photos_behind)
     fmr = found.settings.verify_fmr if options.fmr is None else options.fmr
-    verified = compare(sides.space.curve, float(rows[0] @ other), fmr, templates)
-    return VerifyAnswer.of(verified, sides.space.name, templates)
+    verified = compare(sides.space.curve, float(rows[0] @ other), fmr, photos)
+    return VerifyAnswer.of(verified, sides.space.name, photos)
 
 
 def _from_form(fields: dict[str, str]) -> VerifyOptions:

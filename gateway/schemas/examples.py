@@ -51,7 +51,7 @@ CANDIDATE = {
     "distance": 0.2319,
     "kind": "member",
     "member_id": "c-1042",
-    "templates": 3,
+    "photos": 3,
     "threshold": 0.9482,
 }
 COVERAGE = {

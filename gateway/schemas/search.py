@@ -31,8 +31,8 @@ class CandidateAnswer(BaseModel):
     kind: Kind
     member_id: str | None
     """the member that the face is bound to"""
-    templates: int
-    """photos behind the face"""
+    photos: int
+    """behind the face"""
     threshold: float
     """what its score must reach to be a match: the more photos are behind it, the more"""
 
@@ -45,7 +45,7 @@ class CandidateAnswer(BaseModel):
             distance=distance(candidate.score),
             kind=candidate.kind,
             member_id=candidate.member_id,
-            templates=candidate.templates,
+            photos=candidate.photos,
             threshold=cut.of(candidate),
         )
 

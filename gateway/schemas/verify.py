@@ -48,7 +48,7 @@ class VerifyAnswer(BaseModel):
             "score": 0.9731,
             "distance": 0.2319,
             "space": "dlib-resnet-v1",
-            "templates": 1,
+            "photos": 1,
             "fmr": 0.001,
             "threshold": 0.9255,
             "threshold_measured": True,
@@ -59,8 +59,8 @@ class VerifyAnswer(BaseModel):
     score: float
     distance: float
     space: str
-    templates: int
-    """of the stored face; 1 where two photos or embeddings were sent"""
+    photos: int
+    """photos behind the stored face; 1 where two photos or embeddings were sent"""
     fmr: float
     """chance that two different people score the threshold or more"""
     threshold: float
@@ -71,12 +71,12 @@ class VerifyAnswer(BaseModel):
     """the FMR at which this score would just match, no smaller and no larger than was measured"""
 
     @classmethod
-    def of(cls, verified: Verified, space: str, templates: int) -> VerifyAnswer:
+    def of(cls, verified: Verified, space: str, photos: int) -> VerifyAnswer:
         return cls(
             score=verified.score,
             distance=distance(verified.score),
             space=space,
-            templates=templates,
+            photos=photos,
             fmr=verified.fmr,
             threshold=verified.threshold,
             threshold_measured=verified.measured,

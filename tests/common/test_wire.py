@@ -78,15 +78,15 @@ def reply_with(**changes: Any) -> bytes:
 
 def hits(scores: list[float], stores: list[Any], faces: list[Any]) -> list[dict[str, Any]]:
     packed = np.array(scores, dtype="<f4").tobytes()
-    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores), "templates": b"\1" * len(scores)}
-    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": [], "templates": b""}
+    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores), "photos": b"\1" * len(scores)}
+    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": [], "photos": b""}
     return [{"stores": stores, "faces": faces, "scores": packed} | known, none]
 
 
 def known_as(kinds: Any, members: Any, templates: Any = b"\3") -> list[dict[str, Any]]:
     """One candidate whose lists are right but for who it is, or how many templates it has."""
     first, none = hits([0.5], ["A"], ["x"])
-    return [first | {"kinds": kinds, "members": members, "templates": templates}, none]
+    return [first | {"kinds": kinds, "members": members, "photos": templates}, none]
 
 
 def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:

@@ -54,7 +54,7 @@ def test_a_stranger_matches_anyone_with_the_target_chance() -> None:
 def test_means_of_photos_shift_the_curve_by_the_lengths_of_the_means() -> None:
     """r(3) = sqrt((1 + 2 * 0.8) / 3), r(2) = sqrt((1 + 0.8) / 2); the exponent half way between the points is 0.65."""
     lengths = ((1 + 2 * 0.8) / 3) ** 0.5 * ((1 + 0.8) / 2) ** 0.5
-    assert CURVE.score_at(1e-3, templates=3, photos=2) == pytest.approx(0.3 / lengths**0.65)
+    assert CURVE.score_at(1e-3, enrolled=3, searched=2) == pytest.approx(0.3 / lengths**0.65)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.floats(1e-6, 0.5), photos, photos)
@@ -120,13 +120,13 @@ def test_what_is_no_curve_at_all_is_refused(text: str) -> None:
 
 def test_a_face_of_many_photos_is_ranked_by_what_it_is_above_its_own_threshold() -> None:
     cut = Cut(DLIB, rows=100, target_fpir=0.01)
-    one, many = Candidate("A", "one", 0.950), Candidate("A", "many", 0.955, templates=5)
+    one, many = Candidate("A", "one", 0.950), Candidate("A", "many", 0.955, photos=5)
     assert cut.of(one) == threshold(DLIB, 100, 0.01) < cut.of(many) == threshold(DLIB, 100, 0.01, 5)
     assert cut.best_first([many, one]) == (one, many)
 
 
 def test_a_fixed_threshold_holds_for_all_alike_and_a_floor_only_raises() -> None:
-    many = Candidate("A", "many", 0.955, templates=5)
+    many = Candidate("A", "many", 0.955, photos=5)
     assert Cut(DLIB, 100, 0.01, fixed=0.9).of(many) == Cut(DLIB, 100, 0.01, fixed=0.9).least == 0.9
     assert Cut(DLIB, 100, 0.01, floor=0.99).of(many) == 0.99
     assert Cut(DLIB, 100, 0.01, floor=0.5).of(many) == Cut(DLIB, 100, 0.01).of(many)

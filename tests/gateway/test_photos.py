@@ -149,7 +149,7 @@ async def test_verify_compares_two_photos_or_a_photo_and_a_stored_face(chain: Cl
     assert two["match"] is stored["match"] is True
     assert stored["score"] == pytest.approx(two["score"], abs=1e-5)
     assert two["distance"] == pytest.approx((2 - 2 * two["score"]) ** 0.5, abs=1e-6)
-    assert (two["fmr"], two["space"], two["templates"]) == (0.001, "dlib-resnet-v1", 1)
+    assert (two["fmr"], two["space"], two["photos"]) == (0.001, "dlib-resnet-v1", 1)
 
 
 @needs_faces

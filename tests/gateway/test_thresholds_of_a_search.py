@@ -60,8 +60,8 @@ async def test_a_face_of_three_photos_is_held_to_the_threshold_of_such_means(cha
     row = unit(1)
     await chain.enrol("A", np.concatenate([turned(row, 0.99, seed) for seed in (2, 3, 4)]), face_id="many")
     face = (await ask(chain, row))[0]["candidates"][0]
-    assert face["templates"] == 3
-    assert face["threshold"] == pytest.approx(threshold(CURVE, 1, 0.01, templates=3))
+    assert face["photos"] == 3
+    assert face["threshold"] == pytest.approx(threshold(CURVE, 1, 0.01, enrolled=3))
     score, single = face["score"], threshold(CURVE, 1, 0.01)
     assert single < face["threshold"] < score
 
@@ -69,7 +69,7 @@ async def test_a_face_of_three_photos_is_held_to_the_threshold_of_such_means(cha
 async def test_a_probe_of_three_photos_too_and_the_answer_says_so(chain: Cluster) -> None:
     row = unit(1)
     await chain.enrol("A", row, face_id="one")
-    needed = [threshold(CURVE, 1, 0.01, photos=photos) for photos in (1, 3)]
+    needed = [threshold(CURVE, 1, 0.01, searched=photos) for photos in (1, 3)]
     probe = turned(row, sum(needed) / 2, seed=2)  # enough for one photo, too little for the mean of three
     (alone,) = await ask(chain, probe, scope="store")
     (mean,) = await ask(chain, probe, scope="store", photos=3)
@@ -217,7 +217,7 @@ async def test_a_face_made_of_a_track_counts_the_photos_of_the_track(chain: Clus
     seen = await chain.http.post("/v1/stores/A/sightings", json={"embeddings": track.tolist(), "track": "t"})
     assert seen.json()["faces"][0]["new"] is True
     (result,) = await ask(chain, row)
-    assert result["candidates"][0]["templates"] == 3
+    assert result["candidates"][0]["photos"] == 3
 
 
 async def test_an_unknown_space_is_refused_by_name_and_another_one_is_a_migration(chain: Cluster) -> None:

@@ -51,8 +51,8 @@ def test_the_fmr_of_a_score_stays_within_what_was_measured() -> None:
 
 def test_a_score_at_the_threshold_matches() -> None:
     threshold = CURVE.score_at(1e-4, 3)
-    assert compare(CURVE, threshold, 1e-4, templates=3).match
-    assert not compare(CURVE, np.nextafter(threshold, 0), 1e-4, templates=3).match
+    assert compare(CURVE, threshold, 1e-4, photos=3).match
+    assert not compare(CURVE, np.nextafter(threshold, 0), 1e-4, photos=3).match
 
 
 async def test_an_answer_says_the_threshold_at_the_fmr_asked_for(chain: Cluster) -> None:
@@ -74,7 +74,7 @@ async def test_a_stored_face_of_several_templates_is_held_to_a_higher_threshold(
     await chain.enrol("A", np.concatenate([unit(1), *near]), face_id="three")
     one = await verify(chain, unit(1), store="A", face_id="one")
     three = await verify(chain, unit(1), store="A", face_id="three")
-    assert (one["templates"], three["templates"]) == (1, 3)
+    assert (one["photos"], three["photos"]) == (1, 3)
     assert one["threshold"] == pytest.approx(CURVE.score_at(1e-3, 1))
     assert three["threshold"] == pytest.approx(CURVE.score_at(1e-3, 3))
     assert one["space"] == DLIB_SPACE

@@ -23,7 +23,7 @@ def answer(verdict: str, *candidates: tuple[str, str], ms: float = 10.0) -> Sear
                 "verdict": verdict,
                 "reason": None,
                 "candidates": [
-                    {"store": s, "face_id": f, "score": 0.9, "distance": 0.1, "templates": 1, "threshold": 0.94}
+                    {"store": s, "face_id": f, "score": 0.9, "distance": 0.1, "photos": 1, "threshold": 0.94}
                     for s, f in candidates
                 ],
                 "threshold": 0.94,

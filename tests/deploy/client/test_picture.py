@@ -25,7 +25,7 @@ def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (200, 100), orien
 def result(verdict: str, *scores: float) -> ResultBody:
     box: BoxBody = {"left": 50, "top": 25, "width": 50, "height": 50}
     candidates: list[CandidateBody] = [
-        {"store": "s", "face_id": f"f{at}", "score": score, "distance": 0.5, "templates": 1, "threshold": 0.94}
+        {"store": "s", "face_id": f"f{at}", "score": score, "distance": 0.5, "photos": 1, "threshold": 0.94}
         for at, score in enumerate(scores)
     ]
     return {

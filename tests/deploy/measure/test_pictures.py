@@ -21,7 +21,7 @@ ADA, BOB = ("s1", "ada"), ("s2", "bob")
 
 def result(verdict: str, *candidates: tuple[Identity, float]) -> ResultBody:
     found: list[CandidateBody] = [
-        {"store": s, "face_id": f, "score": score, "distance": 0.1, "templates": 1, "threshold": 0.9}
+        {"store": s, "face_id": f, "score": score, "distance": 0.1, "photos": 1, "threshold": 0.9}
         for (s, f), score in candidates
     ]
     return {
