@@ -26,7 +26,7 @@ async def test_a_face_kept_as_a_thumbnail_is_found_by_its_photo_in_the_other_spa
 
         (result,) = (await running.http.post("/v1/stores/A/search", files={"image": PHOTO})).json()["results"]
         (candidate,) = result["candidates"]
-        assert (candidate["face_id"], candidate["templates"]) == ("ada", 1)
+        assert (candidate["face_id"], candidate["photos"]) == ("ada", 1)
         assert candidate["score"] > 0.5
         again = await running.http.post("/v1/stores/A/faces", files={"image": PHOTO}, data={"face_id": "ada"})
         assert (again.status_code, again.json()["templates"]) == (200, 2)
