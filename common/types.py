@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +71,7 @@ class ReplicaState(StrEnum):
                 return 2
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     store: str
     face_id: str
     score: float
@@ -84,8 +82,7 @@ class Candidate:
     """behind the gallery row, each one of a track counted: a mean of many is held to a higher threshold"""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreView:
+class StoreView(NamedTuple):
     """How far one replica has one store in memory: the feed version it has applied, and its number of rows."""
 
     version: int

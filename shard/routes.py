@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -40,7 +39,8 @@ def _answer(packed: bytes) -> Response:
 async def search(request: Request) -> Response:
     """wire.SearchCall → a wire.QueryReply for each query."""
     call = wire.unpack_call(await _body(request))
-    return _answer(wire.pack_reply(await _replica(request).searcher.search(call, request.is_disconnected)))
+    replies = await _replica(request).searcher.search(call, request.is_disconnected)
+    return _answer(wire.pack_reply(replies, call))
 
 
 @router.post("/await")
@@ -82,7 +82,7 @@ async def status(request: Request, *, digest: bool = False) -> dict[str, Any]:
         store: {"version": view.version, "rows": view.rows} for store, view in sorted(replica.stores.items())
     }
     if digest:
-        stores = {store: {**asdict(view), "digest": sums} for store, (view, sums) in (await replica.digests()).items()}
+        stores = {store: {**view._asdict(), "digest": sums} for store, (view, sums) in (await replica.digests()).items()}
     return {
         "shard": replica.settings.shard,
         "replica": replica.settings.replica,

@@ -15,19 +15,49 @@ from common.types import DLIB_SPACE, Candidate, Kind, KnownAs, StoreView
 from common.wire import Query, QueryReply, SearchCall, pack_call, pack_reply, unpack_await, unpack_call, unpack_reply
 
 PROBES = np.eye(2, 128, dtype=np.float32)
-CALL = SearchCall(DLIB_SPACE, (Query({"A": "i", "B": "j"}, PROBES, top_k=2),), remaining_ms=500)
+STORES = {"A": "i", "B": "j"}
+CALL = SearchCall(DLIB_SPACE, (Query(STORES, PROBES, top_k=2),), remaining_ms=500)
 HITS = (Candidate("A", "x", 0.5, Kind.MEMBER, "c-1"), Candidate("B", "y", 0.25))
-REPLY = QueryReply({"A": StoreView(3, 10), "B": StoreView(0, 1)}, (HITS, ()))
+SEARCHED = {"A": StoreView(3, 10), "B": StoreView(0, 1)}
+REPLY = QueryReply(SEARCHED, (HITS, ()))
 
 
 def test_a_call_survives_the_wire() -> None:
     (query,) = unpack_call(pack_call(CALL)).queries
-    assert (query.stores, query.top_k, query.exact) == ({"A": "i", "B": "j"}, 2, False)
+    assert (query.stores, query.top_k, query.exact, query.homes) == (STORES, 2, False, None)
     assert np.array_equal(query.probes, PROBES)
 
 
+def test_queries_keep_their_probes_and_homes_and_share_their_stores() -> None:
+    queries = (
+        Query({"C": "k"}, PROBES[1:], 5, exact=True),
+        Query(STORES, PROBES, 2, homes=["A", ""]),
+        Query(STORES, PROBES[:1], 3),
+    )
+    read = unpack_call(pack_call(SearchCall("other", queries, 7)))
+    assert (read.space, read.remaining_ms) == ("other", 7)
+    for sent, got in zip(queries, read.queries, strict=True):
+        assert (got.stores, got.top_k, got.exact, got.homes) == (sent.stores, sent.top_k, sent.exact, sent.homes)
+        assert np.array_equal(got.probes, sent.probes)
+    assert read.queries[1].stores is read.queries[2].stores
+
+
 def test_a_reply_survives_the_wire() -> None:
-    assert unpack_reply(pack_reply([REPLY]), CALL) == (REPLY,)
+    assert unpack_reply(pack_reply([REPLY], CALL), CALL) == (REPLY,)
+
+
+def test_replies_to_several_queries_keep_their_candidates() -> None:
+    other = Candidate("C", "z", -0.5, Kind.STAFF, None, 7)
+    call = SearchCall(DLIB_SPACE, (Query({"C": "k"}, PROBES, 1), CALL.queries[0], CALL.queries[0]), 9)
+    replies = (QueryReply({"C": StoreView(9, 4)}, ((), (other,))), REPLY, QueryReply(SEARCHED, (HITS[1:], HITS[:1])))
+    read = unpack_reply(pack_reply(replies, call), call)
+    assert read == replies
+    assert read[1].searched is read[2].searched
+
+
+def test_a_store_that_was_not_searched_is_not_in_the_reply() -> None:
+    reply = QueryReply({"B": StoreView(0, 1)}, (HITS[1:], ()))
+    assert unpack_reply(pack_reply([reply], CALL), CALL) == (reply,)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +66,20 @@ def test_a_reply_survives_the_wire() -> None:
 )
 def test_who_a_candidate_is_survives_the_wire(known_as: KnownAs) -> None:
     reply = QueryReply({"A": StoreView(3, 10)}, ((Candidate("A", "x", 0.5, *known_as),), ()))
-    assert unpack_reply(pack_reply([reply]), CALL) == (reply,)
+    assert unpack_reply(pack_reply([reply], CALL), CALL) == (reply,)
 
 
 def call_with(**changes: Any) -> bytes:
-    body = ormsgpack.unpackb(pack_call(CALL))
-    body["queries"][0] |= changes
-    return ormsgpack.packb(body)
+    return ormsgpack.packb(ormsgpack.unpackb(pack_call(CALL)) | changes)
+
+
+def query_with(**changes: Any) -> bytes:
+    query = {"scope": 0, "count": 2, "k": 2, "exact": False, "homes": None} | changes
+    return call_with(queries=[list(query.values())])
+
+
+def test_the_queries_of_these_tests_are_read_where_nothing_is_wrong() -> None:
+    assert unpack_call(query_with()).queries[0].stores == STORES
 
 
 @pytest.mark.parametrize(
@@ -55,14 +92,29 @@ def call_with(**changes: Any) -> bytes:
         call_with(probes=b"\x00" * 511),
         call_with(probes=b""),
         call_with(probes="text"),
-        call_with(probes=np.full((1, 128), np.nan, dtype="<f4").tobytes()),
+        call_with(probes=np.full((2, 128), np.nan, dtype="<f4").tobytes()),
+        call_with(probes=(PROBES * 1.01).tobytes()),
+        call_with(probes=PROBES[:1].tobytes()),
         call_with(d=0),
         call_with(d=-128),
-        call_with(k=0),
-        call_with(k=10**6),
-        call_with(stores=["A"]),
-        call_with(stores={"A": 1}),
-        call_with(probes=(PROBES * 2).tobytes()),
+        call_with(space=7),
+        call_with(remaining_ms="soon"),
+        call_with(scopes=[["A"]]),
+        call_with(scopes=[{"A": 1}]),
+        call_with(scopes=[]),
+        call_with(queries=[]),
+        call_with(queries=[[0, 2, 2, False]]),
+        query_with(scope=1),
+        query_with(scope=-1),
+        query_with(count=0),
+        query_with(count=1),
+        query_with(count=3),
+        query_with(k=0),
+        query_with(k=10**6),
+        query_with(k="2"),
+        query_with(homes=["A"]),
+        query_with(homes=["A", 7]),
+        query_with(homes=7),
     ],
 )
 def test_a_call_of_wrong_lengths_or_types_is_malformed(raw: bytes) -> None:
@@ -71,26 +123,24 @@ def test_a_call_of_wrong_lengths_or_types_is_malformed(raw: bytes) -> None:
 
 
 def reply_with(**changes: Any) -> bytes:
-    body = ormsgpack.unpackb(pack_reply([REPLY]))
-    body[0] |= changes
-    return ormsgpack.packb(body)
+    """One candidate of A for the first probe, and none for the second, but for the changes."""
+    alone = QueryReply(SEARCHED, ((Candidate("A", "x", 0.5, Kind.MEMBER, "c-1", 3),), ()))
+    return ormsgpack.packb(ormsgpack.unpackb(pack_reply([alone], CALL)) | changes)
 
 
-def hits(scores: list[float], stores: list[Any], faces: list[Any]) -> list[dict[str, Any]]:
-    packed = np.array(scores, dtype="<f4").tobytes()
-    known = {"kinds": b"v" * len(scores), "members": [None] * len(scores), "photos": b"\1" * len(scores)}
-    none: dict[str, Any] = {"stores": [], "faces": [], "scores": b"", "kinds": b"", "members": [], "photos": b""}
-    return [{"stores": stores, "faces": faces, "scores": packed} | known, none]
+def numbers(dtype: str, *values: float) -> bytes:
+    return np.array(values, dtype=dtype).tobytes()
 
 
-def known_as(kinds: Any, members: Any, templates: Any = b"\3") -> list[dict[str, Any]]:
-    """One candidate whose lists are right but for who it is, or how many templates it has."""
-    first, none = hits([0.5], ["A"], ["x"])
-    return [first | {"kinds": kinds, "members": members, "photos": templates}, none]
+def three_candidates() -> bytes:
+    """Where two were asked for."""
+    none = {"bound": [], "members": [], "kinds": b"vvv", "photos": b"\1\1\1", "faces": ["x", "y", "z"]}
+    scores, stores = numbers("<f4", 0.5, 0.4, 0.3), numbers("<i4", 0, 0, 0)
+    return reply_with(counts=numbers("<u2", 3, 0), scores=scores, stores=stores, **none)
 
 
-def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:
-    (reply,) = unpack_reply(reply_with(hits=known_as(b"m", ["c-1"])), CALL)
+def test_the_replies_of_these_tests_are_read_where_nothing_is_wrong() -> None:
+    (reply,) = unpack_reply(reply_with(), CALL)
     assert reply.candidates == ((Candidate("A", "x", 0.5, Kind.MEMBER, "c-1", 3),), ())
 
 
@@ -101,29 +151,42 @@ def test_the_hits_of_these_tests_are_read_where_nothing_is_wrong() -> None:
         b"<html>",
         ormsgpack.packb([]),
         ormsgpack.packb({}),
-        pack_reply([REPLY, REPLY]),
-        reply_with(hits=[]),
-        reply_with(hits=known_as(b"v", [None], b"")),
-        reply_with(hits=known_as(b"v", [None], b"\0")),
-        reply_with(hits=known_as(b"v", [None], ["3"])),
-        reply_with(searched={"Z": [1, 1]}),
-        reply_with(searched={"A": [1]}),
-        reply_with(hits=hits([0.5], ["A"], ["x", "y"])),
-        reply_with(hits=hits([0.5, 0.4, 0.3], ["A"] * 3, ["x", "y", "z"])),
-        reply_with(hits=hits([float("nan")], ["A"], ["x"])),
-        reply_with(hits=hits([1.5], ["A"], ["x"])),
-        reply_with(hits=hits([0.5], ["A"], [7])),
-        reply_with(hits=hits([0.5], ["C"], ["x"])),
-        reply_with(hits=known_as(b"", [None])),
-        reply_with(hits=known_as(b"vv", [None])),
-        reply_with(hits=known_as(b"x", [None])),
-        reply_with(hits=known_as("v", [None])),
-        reply_with(hits=known_as(None, [None])),
-        reply_with(hits=known_as(b"m", [])),
-        reply_with(hits=known_as(b"m", [7])),
-        reply_with(hits=known_as(b"m", ["a/b"])),
-        reply_with(hits=known_as(b"m", [""])),
-        reply_with(hits=known_as(b"v", ["c-1"])),  # a visitor is nobody's member
+        three_candidates(),
+        reply_with(counts=b""),
+        reply_with(counts=numbers("<u2", 1)),
+        reply_with(counts=numbers("<u2", 1, 0, 0)),
+        reply_with(counts=numbers("<u2", 0, 0)),
+        reply_with(counts=b"\1"),
+        reply_with(counts="1"),
+        reply_with(scopes=[]),
+        reply_with(scopes=[[numbers("<i8", 1), numbers("<i8", 1)]]),
+        reply_with(scopes=[[numbers("<i8", 1, 1)]]),
+        reply_with(scopes=[[numbers("<i8", -1, 1), numbers("<i8", 0, 1)]]),  # A has a candidate
+        reply_with(stores=numbers("<i4", 2)),
+        reply_with(stores=numbers("<i4", -1)),
+        reply_with(stores=b""),
+        reply_with(faces=["x", "y"]),
+        reply_with(faces=[7]),
+        reply_with(faces=7),
+        reply_with(scores=numbers("<f4", float("nan"))),
+        reply_with(scores=numbers("<f4", 1.5)),
+        reply_with(scores=b""),
+        reply_with(photos=b""),
+        reply_with(photos=b"\0"),
+        reply_with(photos=["3"]),
+        reply_with(kinds=b""),
+        reply_with(kinds=b"vv"),
+        reply_with(kinds=b"x"),
+        reply_with(kinds="v"),
+        reply_with(kinds=None),
+        reply_with(kinds=b"v"),  # a visitor is nobody's member
+        reply_with(members=[]),
+        reply_with(members=[7]),
+        reply_with(members=["a/b"]),
+        reply_with(members=[""]),
+        reply_with(bound=[1]),
+        reply_with(bound=[-1]),
+        reply_with(bound=["0"]),
     ],
 )
 def test_a_reply_of_wrong_lengths_types_or_stores_is_garbage(raw: bytes) -> None:

@@ -204,7 +204,7 @@ async def freeze(running: Cluster, host: str) -> None:
     config = running.services.view.stores["A"]
     client = ShardClient(running.shards, "")
     call = wire.SearchCall(config.space, (wire.Query({"A": config.incarnation}, ADA, 5),), 5000)
-    replies = wire.pack_reply(await client.search(f"http://{host}", call))
+    replies = wire.pack_reply(await client.search(f"http://{host}", call), call)
     version = wire.pack_version(
         await client.await_version(f"http://{host}", wire.AwaitCall("A", config.incarnation, 0, 1))
     )

@@ -1,0 +1,139 @@
+"""The answer to a search call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import ormsgpack
+
+from common.errors import ShardGarbage
+from common.limits import NAME
+from common.types import Candidate, Kind, StoreView
+from common.wire.call import QueryReply, SearchCall
+from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct, packed
+
+SCORE_SLACK = 1e-4
+"""float32 rounding may lift a cosine a little over 1"""
+NOT_SEARCHED = -1
+"""where the version of a store would be"""
+LETTERS = {Kind.VISITOR: b"v", Kind.MEMBER: b"m", Kind.STAFF: b"s"}
+KINDS = {letter[0]: kind for kind, letter in LETTERS.items()}
+
+
+def pack_reply(replies: Sequence[QueryReply], call: SearchCall) -> bytes:
+    """The answers to the queries of `call`, in their order."""
+    stores = [query.stores for query in call.queries]
+    scopes, scope_of = distinct(stores)
+    searched = {at: reply.searched for at, reply in zip(scope_of, replies, strict=True)}
+    places = [{store: place for place, store in enumerate(scope)} for scope in scopes]
+    of_probes = [hits for reply in replies for hits in reply.candidates]
+    flat = [hit for hits in of_probes for hit in hits]
+    members = [(at, hit.member_id) for at, hit in enumerate(flat) if hit.member_id is not None]
+    return ormsgpack.packb(
+        {
+            "scopes": [_pack_views(scope, searched[at]) for at, scope in enumerate(scopes)],
+            "counts": packed([len(hits) for hits in of_probes], "<u2"),
+            "stores": packed(
+                [
+                    places[at][hit.store]
+                    for at, reply in zip(scope_of, replies, strict=True)
+                    for hits in reply.candidates
+                    for hit in hits
+                ],
+                "<i4",
+            ),
+            "faces": [hit.face_id for hit in flat],
+            "scores": packed([hit.score for hit in flat], "<f4"),
+            "kinds": b"".join([LETTERS[hit.kind] for hit in flat]),
+            "photos": bytes([hit.photos for hit in flat]),
+            "bound": [at for at, _ in members],
+            "members": [member_id for _, member_id in members],
+        }
+    )
+
+
+def _pack_views(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> list[bytes]:
+    absent = StoreView(NOT_SEARCHED, 0)
+    views = [searched.get(store, absent) for store in scope]
+    return [packed([view.version for view in views], "<i8"), packed([view.rows for view in views], "<i8")]
+
+
+def unpack_reply(raw: bytes, call: SearchCall) -> tuple[QueryReply, ...]:
+    """Read the answer to `call`; raises ShardGarbage if it is not one: unreadable, of other lengths, of impossible
+    scores, or about stores that were not searched."""
+    try:
+        body = ormsgpack.unpackb(raw)
+        scopes, scope_of = distinct(query.stores for query in call.queries)
+        names = [list(scope) for scope in scopes]
+        searched = [_views(*pair) for pair in zip(names, body["scopes"], strict=True)]
+        counts = array(body["counts"], "<u2").tolist()
+        scope_of_hits = _scope_of_hits(call, scope_of, counts)
+        hits = iter(_hits(body, scope_of_hits, names, searched))
+        ends = iter(counts)
+        replies = []
+        for at, query in zip(scope_of, call.queries, strict=True):
+            candidates = tuple([tuple(islice(hits, count)) for count in islice(ends, len(query.probes))])
+            replies.append(QueryReply(searched[at], candidates))
+        return tuple(replies)
+    except UNREADABLE as error:
+        raise ShardGarbage(f"A shard's answer is unreadable: {type(error).__name__}: {error}.") from error
+
+
+def _scope_of_hits(call: SearchCall, scope_of: Sequence[int], counts: Sequence[int]) -> list[int]:
+    """Which scope each hit is of; raises ValueError where a probe has more hits than were asked for."""
+    scopes: list[int] = []
+    left = iter(counts)
+    for at, query in zip(scope_of, call.queries, strict=True):
+        for count in islice(left, len(query.probes)):
+            if count > query.top_k:
+                raise ValueError(f"{count} candidates where {query.top_k} were asked for")
+            scopes += [at] * count
+    if len(counts) != sum(len(query.probes) for query in call.queries):
+        raise ValueError(f"{len(counts)} results")
+    return scopes
+
+
+def _hits(
+    body: dict[str, Any],
+    scope_of: Sequence[int],
+    names: Sequence[Sequence[str]],
+    searched: Sequence[Mapping[str, StoreView]],
+) -> list[Candidate]:
+    scores = array(body["scores"], "<f4")
+    if not (np.abs(scores) <= 1 + SCORE_SLACK).all():
+        raise ValueError("impossible scores")
+    places = array(body["stores"], "<i4")
+    if (places < 0).any():
+        raise ValueError("a store before the first")
+    stores = [names[scope][place] for scope, place in zip(scope_of, places.tolist(), strict=True)]
+    if not all(store in searched[scope] for scope, store in zip(scope_of, stores, strict=True)):
+        raise ValueError("a candidate of a store that was not searched")
+    faces, photos = body["faces"], body["photos"]
+    if not all(type(face) is str for face in faces) or not isinstance(photos, bytes) or 0 in photos:
+        raise ValueError("a face without a name or photos")
+    kinds = [KINDS[letter] for letter in as_bytes(body["kinds"])]
+    members = _members(body["bound"], body["members"], kinds)
+    columns = zip(stores, faces, scores.tolist(), kinds, members, photos, strict=True)
+    return list(map(Candidate._make, columns))
+
+
+def _members(bound: Sequence[int], members: Sequence[object], kinds: Sequence[Kind]) -> list[str | None]:
+    """Of each candidate the member that its face is bound to; a visitor is nobody's."""
+    found: list[str | None] = [None] * len(kinds)
+    for at, member_id in zip(bound, members, strict=True):
+        name = as_text(member_id)
+        if at < 0 or kinds[at] is Kind.VISITOR or NAME.fullmatch(name) is None:
+            raise ValueError("an impossible member")
+        found[at] = name
+    return found
+
+
+def _views(names: Sequence[str], packed: Sequence[bytes]) -> dict[str, StoreView]:
+    versions, rows = (array(column, "<i8").tolist() for column in packed)
+    views = zip(names, map(StoreView, versions, rows), strict=True)
+    if len(versions) != len(rows):
+        raise ValueError("versions without rows")
+    return {name: view for name, view in views if view.version != NOT_SEARCHED}
