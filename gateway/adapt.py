@@ -21,7 +21,8 @@ from common.records import pack_vectors, standing_of, unpack_vectors
 from common.types import Candidate, Scope, Vectors, Verdict
 from common.vectors import mean_row
 from gateway.deadline import Deadline
-from gateway.identify import Asked, Identified, Identifier
+from gateway.identify import Identifier
+from gateway.verdict import Asked, Identified
 
 ADAPTED_TEMPLATES = 6
 """a face with so many gets no more by itself; the mean hardly moves any more"""

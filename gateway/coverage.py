@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from gateway.replica_set import Cause
+from common.types import StoreView
+from gateway.shard_client import Cause
+from gateway.store_set import StoreSet
 
 NOT_SERVED = "STORE_NOT_SERVED"
 """the replicas answered, but none of them has the store in memory"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Coverage:
-    """Which stores, rows and shards a search looked at, and which it should have. A store counts once."""
+    """Which stores, rows and shards a search looked at, and which it should have. Searches that found the same share
+    one, so that what follows from it is worked out once."""
 
-    stores: frozenset[str]
-    searched: dict[str, int]
-    """store → version at which it was searched"""
-    rows: int
+    stores: StoreSet
+    views: Mapping[str, StoreView]
+    """of the stores searched: at which version, and how many rows"""
     rows_missing: int | None
     """of the stores not searched, as last known; None: not known of all of them"""
-    shards: frozenset[str]
-    """where the stores belong"""
-    failed: dict[str, tuple[Cause, ...]]
+    failed: Mapping[str, tuple[Cause, ...]]
     """shard → why stores that belong there were not searched, in order of time; empty: no replica has them"""
 
     @property
     def full(self) -> bool:
-        return self.searched.keys() == self.stores
+        return len(self.views) == len(self.stores)
 
     @property
     def missing(self) -> list[str]:
-        return sorted(self.stores - self.searched.keys())
+        return sorted(self.stores.names - self.views.keys())
 
-    def __or__(self, other: Coverage) -> Coverage:
-        """Both searches together; their stores must not overlap, or rows would be counted twice."""
-        unknown = self.rows_missing is None or other.rows_missing is None
-        return Coverage(
-            self.stores | other.stores,
-            self.searched | other.searched,
-            self.rows + other.rows,
-            None if unknown else (self.rows_missing or 0) + (other.rows_missing or 0),
-            self.shards | other.shards,
-            self.failed | other.failed,
-        )
+    @cached_property
+    def searched(self) -> dict[str, int]:
+        """store → version at which it was searched."""
+        return {store: view.version for store, view in self.views.items()}
+
+    @cached_property
+    def rows(self) -> int:
+        """Searched."""
+        return sum([view.rows for view in self.views.values()])
+
+    def with_home(self, store: str, view: StoreView) -> Coverage:
+        """For a search that looked at one of the stores by itself, as `view` says, and at the others like this."""
+        if self.views.get(store) == view:
+            return self
+        views = {**self.views, store: view}
+        if store in self.views:
+            return replace(self, views=views)
+        still_missing = {config.shard for config in self.stores.configs if config.store not in views}
+        failed = {shard: causes for shard, causes in self.failed.items() if shard in still_missing}
+        missing = None if self.rows_missing is None else max(0, self.rows_missing - view.rows)
+        return replace(self, views=views, failed=failed, rows_missing=missing if still_missing else 0)
 
     def report(self) -> dict[str, Any]:
         """As answers show it."""
         return {
-            "stores": {"total": len(self.stores), "searched": len(self.searched), "missing": self.missing},
+            "stores": {"total": len(self.stores), "searched": len(self.views), "missing": self.missing},
             "rows": self.rows,
             "rows_missing": self.rows_missing,
             "shards": {
-                "total": len(self.shards),
-                "ok": len(self.shards) - len(self.failed),
+                "total": len(self.stores.shards),
+                "ok": len(self.stores.shards) - len(self.failed),
                 "failed": [_failure(shard, causes) for shard, causes in sorted(self.failed.items())],
             },
         }

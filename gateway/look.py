@@ -21,7 +21,8 @@ from common.visits import person_of, window_ms
 from gateway.assignment import assign
 from gateway.cut import Cut
 from gateway.deadline import Deadline
-from gateway.identify import Asked, Identified, Identifier
+from gateway.identify import Identifier
+from gateway.verdict import Asked, Identified
 
 SPARE = 2
 """candidates beyond the number of faces in the picture"""

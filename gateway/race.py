@@ -29,7 +29,8 @@ class Runner:
 
 
 class Race(Generic[Answer]):
-    """Run it once. `left` loses the replicas that answered or failed; those that were only outrun stay in it."""
+    """Run it once. `left`, in the order to ask, loses the replicas that answered or failed; those that were only outrun
+    stay in it."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class Race(Generic[Answer]):
         pace: Pace,
         health: Callable[[str], Health],
     ) -> None:
-        self._left = left
+        self.left = left
         self._waiting = list(left)
         self._ask = ask
         self._pace = pace
@@ -82,7 +83,7 @@ class Race(Generic[Answer]):
 
     def _result(self, task: asyncio.Task[Answer]) -> Answer | None:
         runner = self._running.pop(task)
-        self._left.remove(runner.beat)
+        self.left.remove(runner.beat)
         known, now = self._health(runner.beat.url), time.monotonic()
         try:
             answer = task.result()

@@ -1,8 +1,9 @@
 """The replicas of the shards as the read path sees them: asks the right one, and what it lacks, its siblings.
 
-It owns what calls told about each replica (by URL) and each shard's pace. `hedging` says in what order to ask and when
-a second one is asked too, `race` does it. A replica that does not serve a store yet is followed by its siblings for
-what is still missing. Every cause stays in the result.
+Queries to one shard leave together (`lane`). It owns what calls told about each replica (by URL) and each shard's pace.
+`hedging` says in what order to ask and when a second one is asked too, `race` does it. A replica that does not serve a
+store yet is followed by its siblings for what is still missing, a query of a call that was refused goes alone. Every
+cause stays in the result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, NamedTuple
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import ShardFault, ShardUnreachable
@@ -20,8 +22,9 @@ from common.types import StoreView, Vectors
 from common.wire import AwaitCall, Query, QueryReply, SearchCall
 from gateway.deadline import Deadline
 from gateway.hedging import Health, Pace, in_order
+from gateway.lane import First, Lane, Waiting
 from gateway.race import Race
-from gateway.shard_client import ShardClient
+from gateway.shard_client import Cause, ShardClient
 
 DOUBTED_WAIT_S = 0.1
 """how long a write waits for a replica in doubt: one that hangs must not make every enrolment slow"""
@@ -38,15 +41,22 @@ class Question:
     """(n, d) unit length"""
     top_k: int
     exact: bool = False
+    homes: Sequence[str] | None = None
+    """per probe the store whose rows are passed over, "" for none"""
+
+    def to(self, stores: Mapping[str, str]) -> Query:
+        """`stores`: store → incarnation."""
+        return Query(stores, self.probes, self.top_k, self.exact, self.homes)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a call to a replica came to nothing."""
+class Track(NamedTuple):
+    """Queries of one lane may leave in one call: long ones must not hold up short ones."""
 
-    replica: str | None
-    """None: there was none to call"""
-    code: str
+    shard: str
+    space: str
+    exact: bool
+    wide: bool
+    """in more than one store"""
 
 
 @dataclass(slots=True)
@@ -67,7 +77,10 @@ class ReplicaSet:
         self._client = client
         self._call_timeout_s = call_timeout_s
         self._known: dict[str, Health] = {}
-        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._paces: defaultdict[Track, Pace] = defaultdict(Pace)
+        self._lanes: dict[Track, Lane] = {}
+        self._beats: dict[str, Sequence[Heartbeat]] = {}
+        """of each shard, as its last search knew them"""
 
     async def search(
         self, beats: Sequence[Heartbeat], stores: Mapping[str, str], question: Question, deadline: Deadline
@@ -78,24 +91,67 @@ class ReplicaSet:
         """
         if not beats:
             return ShardAnswer(causes=[Cause(None, ShardUnreachable.code)])
-        answer, pace = ShardAnswer(), self._paces[beats[0].shard]
-        missing, left = dict(stores), list(beats)
-        while missing and left:
-            left = in_order(left, self._health, time.monotonic(), pace.can_hedge)
-            query = Query(missing, question.probes, question.top_k, question.exact)
-            race = Race(left, partial(self._ask, question.space, query, deadline), pace, self._health)
-            reply = await race.run()
-            answer.causes += [Cause(beat.replica, fault.code) for beat, fault in race.faults]
-            if reply is None:
-                break
-            answer.take(reply)
-            missing = {store: incarnation for store, incarnation in missing.items() if store not in reply.searched}
+        track = Track(beats[0].shard, question.space, question.exact, len(stores) > 1)
+        self._beats[track.shard] = beats
+        query = question.to(stores)
+        first = await self._lane(track).ask(query, deadline)
+        answer = ShardAnswer(causes=list(first.causes))
+        if first.reply is not None:
+            answer.take(first.reply)
+        await self._ask_on(track, list(first.left), query, answer, deadline)
         return answer
 
-    async def _ask(self, space: str, query: Query, deadline: Deadline, beat: Heartbeat) -> QueryReply:
-        call = SearchCall(space, (query,), _milliseconds(min(self._call_timeout_s, deadline.remaining_s())))
-        (reply,) = await self._client.search(beat.url, call)
-        return reply
+    async def search_by(
+        self, beat: Heartbeat, stores: Mapping[str, str], question: Question, deadline: Deadline
+    ) -> ShardAnswer:
+        """The same by one replica and nobody else."""
+        answer = ShardAnswer()
+        track = Track(beat.shard, question.space, question.exact, len(stores) > 1)
+        await self._ask_on(track, [beat], question.to(stores), answer, deadline)
+        return answer
+
+    def _lane(self, track: Track) -> Lane:
+        if track not in self._lanes:
+            pace = self._paces[track]
+            self._lanes[track] = Lane(partial(self._together, track), lambda: pace.patience_s)
+        return self._lanes[track]
+
+    async def _together(self, track: Track, waiting: Sequence[Waiting]) -> Sequence[First]:
+        """One call with all that waited."""
+        beats = self._beats[track.shard]
+        queries = tuple([one.query for one in waiting])
+        longest_s = max([one.deadline.remaining_s() for one in waiting])
+        race = self._race(track, list(beats), queries, longest_s)
+        replies = await race.run()
+        causes = _causes(race)
+        if replies is not None:
+            return [First(reply, race.left, causes) for reply in replies]
+        if len(waiting) > 1 and any(not fault.replica_may_help for _, fault in race.faults):
+            # What one of them asks may be wrong. Each goes alone, and is told what is wrong with itself.
+            return [First(None, beats)] * len(waiting)
+        return [First(None, (), causes)] * len(waiting)
+
+    async def _ask_on(
+        self, track: Track, left: list[Heartbeat], query: Query, answer: ShardAnswer, deadline: Deadline
+    ) -> None:
+        """Ask those left for what is still missing, until there is nothing missing or nobody left."""
+        while left and len(answer.searched) < len(query.stores):
+            missing = {store: one for store, one in query.stores.items() if store not in answer.searched}
+            race = self._race(track, left, (query._replace(stores=missing),), deadline.remaining_s())
+            replies = await race.run()
+            answer.causes += _causes(race)
+            if replies is None:
+                return
+            answer.take(replies[0])
+            left = race.left
+
+    def _race(
+        self, track: Track, beats: list[Heartbeat], queries: tuple[Query, ...], remaining_s: float
+    ) -> Race[tuple[QueryReply, ...]]:
+        pace = self._paces[track]
+        call = SearchCall(track.space, queries, _milliseconds(min(self._call_timeout_s, remaining_s)))
+        beats = in_order(beats, self._health, time.monotonic(), pace.can_hedge)
+        return Race(beats, lambda beat: self._client.search(beat.url, call), pace, self._health)
 
     async def has_version(self, beat: Heartbeat, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether the replica serves `version` of the store before the deadline; a failed call is a no."""
@@ -144,6 +200,10 @@ class ReplicaSet:
                 self._known = {known: health for known, health in self._known.items() if health.in_flight}
             self._known[url] = Health()
         return self._known[url]
+
+
+def _causes(race: Race[Any]) -> list[Cause]:
+    return [Cause(beat.replica, fault.code) for beat, fault in race.faults]
 
 
 def _milliseconds(seconds: float) -> int:

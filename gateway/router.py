@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -25,7 +25,9 @@ from common.types import Candidate, ReplicaState, StoreView
 from common.wire import QueryReply
 from gateway.coverage import Coverage
 from gateway.deadline import Deadline
-from gateway.replica_set import Cause, Question, ReplicaSet, ShardAnswer
+from gateway.replica_set import Question, ReplicaSet, ShardAnswer
+from gateway.shard_client import Cause
+from gateway.store_set import StoreSet, by_shard
 from gateway.view import ClusterView
 
 KEPT_BACK = 0.2
@@ -41,6 +43,19 @@ class Found:
     coverage: Coverage
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last full coverage of several stores, and what it followed from."""
+
+    stores: StoreSet = field(default_factory=lambda: StoreSet(()))
+    searched: Sequence[Mapping[str, StoreView]] = ()
+    coverage: Coverage = field(default_factory=lambda: Coverage(StoreSet(()), {}, 0, {}))
+
+    def is_of(self, stores: StoreSet, searched: Sequence[Mapping[str, StoreView]]) -> bool:
+        same = stores is self.stores and len(searched) == len(self.searched)
+        return same and all(one is other for one, other in zip(searched, self.searched, strict=True))
+
+
 @dataclass(slots=True)
 class Gathered:
     """What the shards have said so far."""
@@ -53,7 +68,8 @@ class Gathered:
     def take(self, shard: str, answer: ShardAnswer) -> None:
         self.replies += answer.replies
         self.views |= answer.searched
-        self.causes[shard] += answer.causes
+        if answer.causes:
+            self.causes[shard] += answer.causes
 
     def unanswered(self, stores: Iterable[StoreConfig]) -> list[StoreConfig]:
         return [config for config in stores if config.store not in self.views]
@@ -65,18 +81,19 @@ class Router:
         self._replica_set = replica_set
         self._seen: dict[str, StoreView] = {}
         """of each store, when it was last searched"""
+        self._last = _Last()
 
-    async def search(self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline) -> Found:
+    async def search(self, stores: StoreSet, question: Question, deadline: Deadline) -> Found:
         gathered = Gathered()
-        await self._ask_in_turn(stores, question, deadline, gathered)
-        if moved := await self._moved(gathered.unanswered(stores), gathered):
-            await self._ask_in_turn(moved, question, deadline, gathered)
+        await self._ask(stores.asked_first, question, deadline, gathered)
+        if len(gathered.views) < len(stores):
+            await self._ask_further(stores, question, deadline, gathered)
         return self._found(stores, question, gathered)
 
     async def search_at(self, home: StoreConfig, version: int, question: Question, deadline: Deadline) -> Found:
         """Search one store at `version` or later: by any replica if that one has it, else by the first that reaches it
         in the time left. Raises StaleReplica."""
-        found = await self.search([home], question, deadline)
+        found = await self.search(self._view.alone(home), question, deadline)
         left = self._replicas_of(home)
         while (present := found.coverage.searched.get(home.store, -1)) < version:
             wait_s = deadline.remaining_s() * (1 - KEPT_BACK)
@@ -93,10 +110,10 @@ class Router:
         return found
 
     async def _search_by(self, beat: Heartbeat, store: StoreConfig, question: Question, deadline: Deadline) -> Found:
-        gathered = Gathered()
+        gathered, stores = Gathered(), self._view.alone(store)
         names = {store.store: store.incarnation}
-        gathered.take(beat.shard, await self._replica_set.search([beat], names, question, deadline))
-        return self._found([store], question, gathered)
+        gathered.take(beat.shard, await self._replica_set.search_by(beat, names, question, deadline))
+        return self._found(stores, question, gathered)
 
     async def is_visible(self, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether every replica that searches of the store are sent to serves `version` before the deadline.
@@ -118,27 +135,38 @@ class Router:
         now = self._view.stores.get(store.store)
         return now if now is not None and now.incarnation == store.incarnation else store
 
+    async def _ask_further(self, stores: StoreSet, question: Question, deadline: Deadline, gathered: Gathered) -> None:
+        """What the shard that each store was asked of first did not answer for."""
+        await self._ask_in_turn(stores.configs, question, deadline, gathered, first=1)
+        if moved := await self._moved(gathered.unanswered(stores.configs), gathered):
+            await self._ask_in_turn(moved, question, deadline, gathered)
+
     async def _ask_in_turn(
-        self, stores: Sequence[StoreConfig], question: Question, deadline: Deadline, gathered: Gathered
+        self,
+        stores: Iterable[StoreConfig],
+        question: Question,
+        deadline: Deadline,
+        gathered: Gathered,
+        first: int = 0,
     ) -> None:
         """Each store's shards, one after the other, until one has answered; all stores at the same time."""
-        left = list(stores)
-        for turn in count():
-            by_shard: defaultdict[str, dict[str, str]] = defaultdict(dict)
-            for config in left:
-                if turn < len(config.served_by):
-                    by_shard[config.served_by[turn]][config.store] = config.incarnation
-            if not by_shard:
+        for turn in count(first):
+            names = by_shard(gathered.unanswered(stores), turn)
+            if not names:
                 return
-            answers = await asyncio.gather(
-                *(
-                    self._replica_set.search(self._view.shards.get(shard, ()), names, question, deadline)
-                    for shard, names in by_shard.items()
-                )
-            )
-            for shard, answer in zip(by_shard, answers, strict=True):
-                gathered.take(shard, answer)
-            left = gathered.unanswered(left)
+            await self._ask(names, question, deadline, gathered)
+
+    async def _ask(
+        self, names: Mapping[str, Mapping[str, str]], question: Question, deadline: Deadline, gathered: Gathered
+    ) -> None:
+        """`names`: by shard, store → incarnation."""
+        calls = [
+            self._replica_set.search(self._view.shards.get(shard, ()), stores, question, deadline)
+            for shard, stores in names.items()
+        ]
+        answers = await asyncio.gather(*calls) if len(calls) > 1 else [await call for call in calls]
+        for shard, answer in zip(names, answers, strict=True):
+            gathered.take(shard, answer)
 
     async def _moved(self, unanswered: Sequence[StoreConfig], gathered: Gathered) -> list[StoreConfig]:
         """Those of the unanswered stores that somebody else serves by now: the shard asked no longer has them, and the
@@ -158,26 +186,32 @@ class Router:
     def _replicas_of(self, store: StoreConfig) -> list[Heartbeat]:
         return [beat for shard in store.served_by for beat in self._view.shards.get(shard, ())]
 
-    def _found(self, stores: Sequence[StoreConfig], question: Question, gathered: Gathered) -> Found:
-        self._seen |= gathered.views
-        candidates = tuple(
-            merge((reply.candidates[at] for reply in gathered.replies), question.top_k)
-            for at in range(len(question.probes))
-        )
+    def _found(self, stores: StoreSet, question: Question, gathered: Gathered) -> Found:
+        if len(gathered.replies) == 1:
+            candidates = gathered.replies[0].candidates
+        else:
+            lists = [reply.candidates for reply in gathered.replies] or [((),) * len(question.probes)]
+            candidates = tuple([merge(of_probe, question.top_k) for of_probe in zip(*lists, strict=True)])
         return Found(candidates, self._coverage(stores, gathered))
 
-    def _coverage(self, stores: Sequence[StoreConfig], gathered: Gathered) -> Coverage:
-        unanswered = gathered.unanswered(stores)
+    def _coverage(self, stores: StoreSet, gathered: Gathered) -> Coverage:
+        """Searches that left together got the same views, and share a coverage."""
+        searched = [reply.searched for reply in gathered.replies]
+        if self._last.is_of(stores, searched):
+            return self._last.coverage
+        self._seen |= gathered.views
+        unanswered = gathered.unanswered(stores.configs) if len(gathered.views) < len(stores) else []
         missing = [self._last_rows(config) for config in unanswered]
         known = [rows for rows in missing if rows is not None]
-        return Coverage(
-            stores=frozenset(config.store for config in stores),
-            searched={store: view.version for store, view in gathered.views.items()},
-            rows=sum(view.rows for view in gathered.views.values()),
+        coverage = Coverage(
+            stores=stores,
+            views=gathered.views,
             rows_missing=sum(known) if len(known) == len(missing) else None,
-            shards=frozenset(config.shard for config in stores),
             failed={config.shard: _causes(config, gathered) for config in unanswered},
         )
+        if coverage.full and len(stores) > 1:
+            self._last = _Last(stores, searched, coverage)
+        return coverage
 
     def _last_rows(self, store: StoreConfig) -> int | None:
         """Rows of the store at the latest version that a replica announced or a search found."""

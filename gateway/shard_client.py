@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 
 from common import wire
 from common.errors import ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
@@ -14,6 +15,15 @@ from gateway.transport import Transport
 
 GRACE_S = 0.25
 """how much longer we listen than we told the replica to work, so that its own "out of time" arrives"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a call to a replica came to nothing."""
+
+    replica: str | None
+    """None: there was none to call"""
+    code: str
 
 
 class ShardClient:

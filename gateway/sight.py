@@ -34,9 +34,10 @@ from common.types import Candidate, Kind, Vectors, Verdict
 from common.visits import Recorded, Seen, Visits
 from gateway.adapt import Adapter, At
 from gateway.deadline import Deadline
-from gateway.identify import Identified, Identifier
+from gateway.identify import Identifier
 from gateway.look import Frame, Look, Looker, Sighting
 from gateway.router import Router
+from gateway.verdict import Identified
 from gateway.view import ClusterView
 
 ATTEMPTS = 4
@@ -118,7 +119,7 @@ class Sighter:
         at by the scripts that count and enrol.)"""
         if look.result.mode == "home" or frame.sighting.waited is not None:
             return False
-        return await self._kept.pending.to_wait_for(look.result.coverage.stores)
+        return await self._kept.pending.to_wait_for(look.result.coverage.stores.names)
 
     async def _act(self, frame: Frame, probe: Vectors, look: Look) -> Sighted | dict[str, Candidate]:
         """Count the person, or enrol the stranger; if neither can be, who else it may be, or nobody: look again."""

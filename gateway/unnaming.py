@@ -104,7 +104,7 @@ class Unnaming:
     async def _waiting(self, home: StoreConfig) -> list[tuple[StoreConfig, Waiting]]:
         """Every sighting of the group that waits, and where it was."""
         may_wait = await self._pending.stores()
-        group = {config.store: config for config in self._view.group_of(home) if config.store in may_wait}
+        group = {config.store: config for config in self._view.group_of(home).configs if config.store in may_wait}
         counts = await self._pending.counts(list(group)) if group else {}
         return [
             (config, one)

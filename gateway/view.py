@@ -18,6 +18,7 @@ from typing import Literal
 from common.cluster_map import ClusterMap, Heartbeat, Orders, StoreConfig
 from common.errors import TruthUnavailable, UnknownStore
 from common.types import ReplicaState
+from gateway.store_set import StoreSet
 
 COMING_BACK_S = 3.0
 """within that time after Redis is back every replica that is alive has announced itself again"""
@@ -38,6 +39,8 @@ class ClusterView:
         """when Redis answered again after it had not"""
         self.truth_reachable = False
         self.stores: dict[str, StoreConfig] = {}
+        self._groups: dict[tuple[str, str], StoreSet] = {}
+        self._alone: dict[str, StoreSet] = {}
         self.shards: dict[str, tuple[Heartbeat, ...]] = {}
         self.orders = Orders()
 
@@ -105,7 +108,9 @@ class ClusterView:
         by_shard: dict[str, list[Heartbeat]] = defaultdict(list)
         for beat in replicas:
             by_shard[beat.shard].append(beat)
-        self.stores = stores
+        if stores != self.stores:  # else everybody goes on with the same objects, and what was worked out of them
+            self.stores = stores
+            self._groups, self._alone = {}, {}
         self.shards = {shard: tuple(beats) for shard, beats in by_shard.items()}
         self.truth_reachable = True
 
@@ -127,10 +132,20 @@ class ClusterView:
             raise UnknownStore(f"Store {name} does not exist; PUT /v1/stores/{name} creates it.", field="store")
         return self.stores[name]
 
-    def group_of(self, home: StoreConfig) -> list[StoreConfig]:
+    def group_of(self, home: StoreConfig) -> StoreSet:
         """The stores that may see each other's visitors and whose rows can be compared, in order of name."""
-        same = (s for s in self.stores.values() if s.group == home.group and s.space == home.space)
-        return sorted(same, key=lambda config: config.store)
+        key = (home.group, home.space)
+        if key not in self._groups:
+            same = (config for config in self.stores.values() if (config.group, config.space) == key)
+            self._groups[key] = StoreSet(sorted(same, key=lambda config: config.store))
+        return self._groups[key]
+
+    def alone(self, home: StoreConfig) -> StoreSet:
+        """One store, as it is in `home`."""
+        kept = self._alone.get(home.store)
+        if kept is None or kept.configs[0] is not home:
+            kept = self._alone[home.store] = StoreSet([home])
+        return kept
 
     def not_ready(self) -> list[str]:
         """Why this gateway cannot answer for every store yet; empty when it can."""

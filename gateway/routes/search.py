@@ -14,7 +14,6 @@ from common.errors import Inconclusive, InvalidRequest, PartialCoverage, StoreRe
 from common.limits import MAX_PHOTOS, check_name
 from common.types import Scope, Vectors, Verdict
 from gateway.body import JSON, MULTIPART, RAW, Photo, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.identify import Asked, Identified, Why
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.quality import Purpose, reasons
 from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
@@ -23,6 +22,7 @@ from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, 
 from gateway.services import Found, Limit, Services
 from gateway.spaces import Space
 from gateway.track import check_one_person
+from gateway.verdict import Asked, Identified, Why
 
 router = APIRouter(tags=["search"])
 

@@ -14,12 +14,12 @@ from common.vectors import distance
 from gateway.coverage import Coverage
 from gateway.cut import Cut
 from gateway.encoder import EncodedFace
-from gateway.identify import Identified, Why
 from gateway.quality import Reason
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
 from gateway.schemas.members import CardAnswer
 from gateway.schemas.photo import BoxAnswer, QualityAnswer
+from gateway.verdict import Identified, Why
 
 
 class CandidateAnswer(BaseModel):

@@ -7,15 +7,17 @@ import math
 import numpy as np
 import pytest
 
+from common.cluster_map import StoreConfig
 from common.ledger import StoredFace
 from common.records import FaceRecord, pack_vectors
-from common.types import DLIB_SPACE, Candidate, Kind, Verdict
+from common.types import DLIB_SPACE, Candidate, Kind, StoreView, Verdict
 from common.vectors import mean_row
 from gateway.adapt import ADAPTED_TEMPLATES, ALIKE, COMFORT, LEAD, TOP_K, is_comfortable, is_useful
 from gateway.coverage import Coverage
 from gateway.cut import Cut
-from gateway.identify import Identified, lead
 from gateway.spaces import Spaces
+from gateway.store_set import StoreSet
+from gateway.verdict import Identified, lead
 from tests.gateway.in_process import unit
 
 CUT = Cut(Spaces.load("").of(DLIB_SPACE).curve, rows=10, target_fpir=0.01, fixed=0.94)
@@ -23,8 +25,8 @@ ADA = Candidate("A", "ada", 0.97)
 
 
 def found(*candidates: Candidate, full: bool = True) -> Identified:
-    searched = {"A": 1, "B": 1} if full else {"A": 1}
-    coverage = Coverage(frozenset({"A", "B"}), searched, 10, None, frozenset({"s1"}), {})
+    stores = StoreSet([StoreConfig("A", "s1"), StoreConfig("B", "s1")])
+    coverage = Coverage(stores, {store: StoreView(1, 5) for store in ("AB" if full else "A")}, None, {})
     return Identified(Verdict.MATCH, candidates, CUT, coverage, "fan_out", lead=lead(candidates, CUT, TOP_K))
 
 

@@ -13,15 +13,17 @@ from common.types import DLIB_SPACE, Candidate, Kind, ReplicaState, StoreView, V
 from gateway.coverage import Coverage
 from gateway.cut import Cut
 from gateway.enrol import Enrolment, combine
-from gateway.identify import verdict
 from gateway.placement import place
-from gateway.replica_set import Cause
 from gateway.router import merge
+from gateway.shard_client import Cause
 from gateway.spaces import Spaces
+from gateway.store_set import StoreSet
+from gateway.verdict import verdict
 from tests.gateway.in_process import unit
 
-FULL = Coverage(frozenset("AB"), {"A": 1, "B": 1}, 2, 0, frozenset({"s1"}), {})
-PARTIAL = Coverage(frozenset("AB"), {"A": 1}, 1, 7, frozenset({"s1"}), {"s1": (Cause("a", "SHARD_TIMEOUT"),)})
+BOTH = StoreSet([StoreConfig("A", "s1"), StoreConfig("B", "s1")])
+FULL = Coverage(BOTH, {"A": StoreView(1, 1), "B": StoreView(1, 1)}, 0, {})
+PARTIAL = Coverage(BOTH, {"A": StoreView(1, 1)}, 7, {"s1": (Cause("a", "SHARD_TIMEOUT"),)})
 
 
 def test_merge_keeps_order_breaks_ties_by_name_and_lists_a_face_once() -> None:

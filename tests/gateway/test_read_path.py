@@ -17,6 +17,7 @@ from gateway.deadline import Deadline
 from gateway.replica_set import Question, ReplicaSet
 from gateway.router import Found, Router
 from gateway.shard_client import ShardClient
+from gateway.store_set import StoreSet
 from gateway.view import ClusterView
 from shard.replica import Replica
 from tests.gateway.in_process import Cluster, Hung, cluster, unit
@@ -58,7 +59,9 @@ async def result(running: Cluster, store: str, probe: Vectors, **params: Any) ->
 
 async def routed(running: Cluster, stores: list[StoreConfig], probe: Vectors) -> Found:
     async with Deadline(10) as deadline:
-        return await running.services.identifier._router.search(stores, Question(stores[0].space, probe, 5), deadline)
+        return await running.services.identifier._router.search(
+            StoreSet(stores), Question(stores[0].space, probe, 5), deadline
+        )
 
 
 def replica(running: Cluster, host: str) -> Replica:
@@ -125,7 +128,7 @@ async def test_missing_rows_are_told_as_last_known(redis_url: str) -> None:
         async with asyncio.timeout(5):
             while await announced(view, "s2") != 1:
                 await asyncio.sleep(0.01)
-        stores, question = [view.stores[store] for store in "AB"], Question(view.stores["A"].space, STRANGER, 5)
+        stores, question = StoreSet(view.stores[store] for store in "AB"), Question(view.stores["A"].space, STRANGER, 5)
         replicas = ReplicaSet(ShardClient(running.shards, ""), call_timeout_s=5)
         router = Router(view, replicas)
 

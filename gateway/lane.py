@@ -1,0 +1,121 @@
+"""One shard's lane: queries that arrive while calls are under way leave together in the next one.
+
+No timers: idle → at once, busy → together. A few calls at a time; one that takes longer than the shard's patience does
+not hold up those behind it. A call lasts as long as somebody waits for a part of its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from common.cluster_map import Heartbeat
+from common.wire import Query, QueryReply
+from gateway.deadline import Deadline
+from gateway.shard_client import Cause
+
+CALLS_AT_ONCE = 2
+"""while one is being answered the next one travels"""
+MOST_PROBES = 256
+"""of a call with several queries: more would keep the first of them waiting"""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What the first call gave a query."""
+
+    reply: QueryReply | None
+    left: Sequence[Heartbeat]
+    """replicas that may still be asked: they neither answered nor failed"""
+    causes: Sequence[Cause] = ()
+
+
+@dataclass(slots=True)
+class Waiting:
+    query: Query
+    deadline: Deadline
+    outcome: asyncio.Future[First]
+    call: Call | None = None
+    """the one that it left with"""
+
+
+@dataclass(slots=True)
+class Call:
+    waiting: Sequence[Waiting]
+    holds: bool = True
+    """it counts among those at once"""
+    task: asyncio.Task[None] | None = None
+
+
+class Lane:
+    def __init__(
+        self, send: Callable[[Sequence[Waiting]], Awaitable[Sequence[First]]], patience_s: Callable[[], float]
+    ) -> None:
+        """`send` makes the call and says what each query got."""
+        self._send = send
+        self._patience_s = patience_s
+        self._queue: deque[Waiting] = deque()
+        self._holding = 0
+        self._due = False
+
+    async def ask(self, query: Query, deadline: Deadline) -> First:
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(query, deadline, loop.create_future())
+        self._queue.append(waiting)
+        if not self._due and self._holding < CALLS_AT_ONCE:
+            self._due = True
+            loop.call_soon(self._leave)  # not now: what this turn of the loop brings leaves together
+        try:
+            return await waiting.outcome
+        finally:
+            if waiting.outcome.cancelled():
+                _give_up(waiting.call)
+
+    def _leave(self) -> None:
+        self._due = False
+        while self._holding < CALLS_AT_ONCE and (next_ones := self._next_ones()):
+            call = Call(next_ones)
+            for one in next_ones:
+                one.call = call
+            self._holding += 1
+            call.task = asyncio.create_task(self._run(call))
+
+    def _next_ones(self) -> list[Waiting]:
+        found: list[Waiting] = []
+        probes = 0
+        while self._queue:
+            probes += len(self._queue[0].query.probes)
+            if found and probes > MOST_PROBES:
+                break
+            one = self._queue.popleft()
+            if not one.outcome.done():  # its caller has gone
+                found.append(one)
+        return found
+
+    async def _run(self, call: Call) -> None:
+        timer = asyncio.get_running_loop().call_later(self._patience_s(), self._let_pass, call)
+        try:
+            for one, first in zip(call.waiting, await self._send(call.waiting), strict=True):
+                if not one.outcome.done():
+                    one.outcome.set_result(first)
+        except BaseException as error:
+            for one in call.waiting:  # a defect: those who wait must not wait for ever
+                if not one.outcome.done():
+                    one.outcome.set_exception(RuntimeError(f"the call ended: {type(error).__name__}"))
+            raise
+        finally:
+            timer.cancel()
+            self._let_pass(call)
+
+    def _let_pass(self, call: Call) -> None:
+        if call.holds:
+            call.holds = False
+            self._holding -= 1
+            self._leave()
+
+
+def _give_up(call: Call | None) -> None:
+    if call is not None and call.task is not None and all(one.outcome.done() for one in call.waiting):
+        call.task.cancel()
