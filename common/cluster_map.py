@@ -76,6 +76,21 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupView:
+    """How one replica searches its stores of one group."""
+
+    group: str
+    space: str
+    rows: int
+    index: str
+    """flat, or the factory string of the codes that nominate"""
+    coded: int
+    """rows that have a code; the others are scanned"""
+    recall: float | None = None
+    """share of rows whose nearest other row the codes found when they were built; None: not measured yet, or flat"""
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     shard: str
     replica: str
@@ -86,18 +101,21 @@ class Heartbeat:
     at: float
     """Unix seconds of its clock"""
     stores: dict[str, StoreView] = field(default_factory=dict)
+    groups: tuple[GroupView, ...] = ()
 
     def to_json(self) -> str:
         views = {store: {"version": view.version, "rows": view.rows} for store, view in self.stores.items()}
         # Not `asdict`, which copies: a thousand stores would hold up the event loop for milliseconds at every beat.
         fields_here = {one.name: getattr(self, one.name) for one in fields(self)}
-        return json.dumps(fields_here | {"stores": views}, separators=(",", ":"))
+        groups = [asdict(group) for group in self.groups]
+        return json.dumps(fields_here | {"stores": views, "groups": groups}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, raw: bytes) -> Heartbeat:
-        """Fields that a later version added are passed over."""
-        read = json.loads(raw)
+        """Fields that a later version added are passed over, and one of before has no groups."""
+        read = {"groups": []} | json.loads(raw)
         known = {one.name: read[one.name] for one in fields(cls)}
+        known["groups"] = tuple(GroupView(**group) for group in read["groups"])
         known["state"] = ReplicaState(read["state"])
         known["stores"] = {store: StoreView(view["version"], view["rows"]) for store, view in read["stores"].items()}
         return cls(**known)

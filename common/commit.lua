@@ -4,10 +4,13 @@
 --       staged: faces templates left-behind
 -- ARGV  incarnation, expected version or '', feed length, 'idle' (not while sightings wait at the store), the
 --       waiting sighting that this settles (only while it does wait), or '',
---       number of puts, per put: face_id, expected record (sha1, '' = absent, '*' = any), record, templates,
+--       the puts, each seven fields after their lengths (uint32, little endian): face_id, expected record (sha1,
+--       '' = absent, '*' = any), record, templates ('' = left behind, '=' = the record's row is the only one),
 --       thumbnail ('' = leave, '-' = none any more), standing ('' = visitor), last sighting ms,
 --       then per delete: face_id, rekey job (JSON; see `rekeys`), "unless seen later than" ms ('' = in any case)
 -- Answers {status, version, faces deleted}; status OK, GONE, VERSION, WAITING or FACE.
+-- A command for many faces instead of one each, and one argument instead of seven a face: a face of a hundred costs
+-- Redis 9 us, not 21, and nobody else is served meanwhile.
 local incarnation, faces, templates, thumbnails, feed, standings, seen, origins, places, rekeys, pending = unpack(KEYS)
 local left_behind, staged_faces, staged_templates, staged_left_behind = unpack(KEYS, 12)
 if redis.call('GET', incarnation) ~= ARGV[1] then return {'GONE', 0, 0} end
@@ -23,36 +26,63 @@ elseif ARGV[4] ~= '' and #redis.call('XRANGE', pending, ARGV[4], ARGV[4]) == 0 t
   return {'WAITING', version, 0}
 end
 
-local puts = tonumber(ARGV[5])
-local first_delete = 6 + puts * 7
-for at = 6, first_delete - 1, 7 do
-  local expected = ARGV[at + 1]
-  if expected ~= '*' then
-    local present = redis.call('HGET', faces, ARGV[at])
-    if (present and redis.sha1hex(present) or '') ~= expected then return {'FACE', version, 0} end
+local puts, names, at = {}, {}, 1
+while at <= #ARGV[5] do
+  local put = {struct.unpack('<I4c0I4c0I4c0I4c0I4c0I4c0I4c0', ARGV[5], at)}
+  puts[#puts + 1], names[#names + 1], at = put, put[1], put[8]
+end
+
+local SLICE = 1000  -- even, for pairs; Lua's stack takes 8,000
+local function slices(list, use)
+  for from = 1, #list, SLICE do use(from, unpack(list, from, math.min(from + SLICE - 1, #list))) end
+end
+
+local conflict = false
+slices(names, function(from, ...)
+  for nth, present in ipairs(redis.call('HMGET', faces, ...)) do
+    local expected = puts[from + nth - 1][2]
+    if expected ~= '*' and (present and redis.sha1hex(present) or '') ~= expected then conflict = true end
   end
+end)
+if conflict then return {'FACE', version, 0} end
+
+local function note(changed)
+  for _, face_id in ipairs(changed) do
+    version = version + 1
+    redis.call('XADD', feed, 'MAXLEN', '~', ARGV[3], string.format('%d-0', version), 'f', face_id)
+  end
+  -- What a migration has staged of them is of the faces as they were (see stage.lua).
+  slices(changed, function(_, ...)
+    redis.call('HDEL', staged_faces, ...)
+    redis.call('HDEL', staged_templates, ...)
+    redis.call('SREM', staged_left_behind, ...)
+  end)
 end
 
-local function changed(face_id)
-  version = version + 1
-  redis.call('XADD', feed, 'MAXLEN', '~', ARGV[3], string.format('%d-0', version), 'f', face_id)
-  -- What a migration has staged of it is of the face as it was (see stage.lua).
-  redis.call('HDEL', staged_faces, face_id)
-  redis.call('HDEL', staged_templates, face_id)
-  redis.call('SREM', staged_left_behind, face_id)
+local records, several, single, left, kept, standing, visitors, sighted = {}, {}, {}, {}, {}, {}, {}, {}
+local function add(list, one, other)
+  list[#list + 1] = one
+  list[#list + 1] = other
 end
-
-for at = 6, first_delete - 1, 7 do
-  local face_id, standing = ARGV[at], ARGV[at + 5]
-  redis.call('HSET', faces, face_id, ARGV[at + 2])
-  redis.call('HSET', templates, face_id, ARGV[at + 3])
-  redis.call(ARGV[at + 3] == '' and 'SADD' or 'SREM', left_behind, face_id)
-  if ARGV[at + 4] == '-' then redis.call('HDEL', thumbnails, face_id)
-  elseif ARGV[at + 4] ~= '' then redis.call('HSET', thumbnails, face_id, ARGV[at + 4]) end
-  if standing == '' then redis.call('HDEL', standings, face_id) else redis.call('HSET', standings, face_id, standing) end
-  redis.call('ZADD', seen, 'GT', ARGV[at + 6], face_id)
-  changed(face_id)
+for _, put in ipairs(puts) do
+  local face_id, _, record, of_it, thumbnail, known_as, seen_ms = unpack(put)
+  add(records, face_id, record)
+  add(sighted, seen_ms, face_id)
+  add(of_it == '' and left or kept, face_id)
+  if of_it == '' or of_it == '=' then add(single, face_id) else add(several, face_id, of_it) end
+  if known_as == '' then add(visitors, face_id) else add(standing, face_id, known_as) end
+  if thumbnail == '-' then redis.call('HDEL', thumbnails, face_id)
+  elseif thumbnail ~= '' then redis.call('HSET', thumbnails, face_id, thumbnail) end
 end
+slices(records, function(_, ...) redis.call('HSET', faces, ...) end)
+slices(several, function(_, ...) redis.call('HSET', templates, ...) end)
+slices(single, function(_, ...) redis.call('HDEL', templates, ...) end)
+slices(left, function(_, ...) redis.call('SADD', left_behind, ...) end)
+slices(kept, function(_, ...) redis.call('SREM', left_behind, ...) end)
+slices(standing, function(_, ...) redis.call('HSET', standings, ...) end)
+slices(visitors, function(_, ...) redis.call('HDEL', standings, ...) end)
+slices(sighted, function(_, ...) redis.call('ZADD', seen, 'GT', ...) end)
+note(names)
 
 local function erase(face_id, job)
   local standing = redis.call('HGET', standings, face_id) or 'v'
@@ -71,14 +101,14 @@ local function erase(face_id, job)
   redis.call('HSET', rekeys, face_id, cjson.encode(begun))
 end
 
-local deleted = 0
-for at = first_delete, #ARGV, 3 do
+local deleted = {}
+for at = 6, #ARGV, 3 do
   local face_id, until_ms = ARGV[at], tonumber(ARGV[at + 2])
   local score = until_ms and redis.call('ZSCORE', seen, face_id)
   if not (score and tonumber(score) > until_ms) and redis.call('HDEL', faces, face_id) == 1 then
     erase(face_id, ARGV[at + 1])
-    changed(face_id)
-    deleted = deleted + 1
+    deleted[#deleted + 1] = face_id
   end
 end
-return {'OK', version, deleted}
+note(deleted)
+return {'OK', version, #deleted}

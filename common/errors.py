@@ -3,6 +3,7 @@
 FacegridError                       500 INTERNAL
 ├── UnsafeBinding                   500 UNSAFE_BINDING
 ├── CannotTrain                     500 CANNOT_TRAIN
+├── InvalidIndex                    500 INVALID_INDEX
 ├── InvalidManifest                 500 INVALID_MANIFEST
 │   ├── WrongHash                   500 WRONG_HASH
 │   └── BrokenModel                 500 BROKEN_MODEL
@@ -114,6 +115,12 @@ class CannotTrain(FacegridError):
     """Raised by `facegrid train` alone, never answered: photos, run folder or libraries are not what it needs."""
 
     code, title = "CANNOT_TRAIN", "Training cannot go on"
+
+
+class InvalidIndex(FacegridError):
+    """Raised at start, never answered."""
+
+    code, title = "INVALID_INDEX", "The replica's index cannot be made"
 
 
 class InvalidManifest(FacegridError):

@@ -11,6 +11,7 @@ import hmac
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,34 +51,39 @@ def problem_response(error: FacegridError, headers: Mapping[str, str] | None = N
     return Response(json.dumps(error.problem(), separators=(",", ":")), error.status, sent, media_type=PROBLEM)
 
 
+FORESEEN = (FacegridError, RequestValidationError, ClientDisconnect)
+
+
+def problem_of(error: Exception) -> Response:
+    """What is answered when one of the `FORESEEN` was raised."""
+    match error:
+        case FacegridError():
+            return problem_response(error)
+        case RequestValidationError():
+            return problem_response(_from_validation(error))
+        case _:
+            return problem_response(MalformedBody("The caller hung up before its body was complete.", field="body"))
+
+
 def install_problems(app: FastAPI) -> None:
     """Make every error leave the app as a problem body; what was not foreseen is logged and says nothing of itself."""
 
     async def foreseen(_: Request, error: Exception) -> Response:
-        assert isinstance(error, FacegridError)  # noqa: S101  # narrows the handler's declared type
-        return problem_response(error)
-
-    async def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
-        return problem_response(_from_validation(error))
+        return problem_of(error)
 
     async def by_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         listed = _methods(request) if error.status_code == 405 else ""
         return problem_response(_from_framework(error), {"Allow": listed} if listed else error.headers)
 
-    async def hung_up(_: Request, __: Exception) -> Response:
-        return problem_response(MalformedBody("The caller hung up before its body was complete.", field="body"))
-
     async def unforeseen(request: Request, error: Exception) -> Response:
         # The route, not the path: that one names the face.
         log.error("%s %s failed", request.method, getattr(request.scope.get("route"), "path", "?"), exc_info=error)
         return problem_response(FacegridError("Something unforeseen went wrong; the server's log has the details."))
 
-    app.add_exception_handler(FacegridError, foreseen)
-    app.add_exception_handler(RequestValidationError, invalid)
+    for kind in FORESEEN:
+        app.add_exception_handler(kind, foreseen)
     app.add_exception_handler(HTTPException, by_framework)
-    app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(Exception, unforeseen)
 
 
@@ -188,10 +194,15 @@ class LocalOnly:
 
 
 def _of_a_web_site(scope: Scope) -> bool:
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"host", b"origin"}}
+    headers = {name: value for name, value in scope["headers"] if name in {b"host", b"origin"}}
+    return _is_foreign(headers.get(b"host", b"localhost"), headers.get(b"origin"))
+
+
+@lru_cache(maxsize=256)  # the same few again and again
+def _is_foreign(called: bytes, page: bytes | None) -> bool:
     try:
-        host = urlsplit("//" + headers.get(b"host", "localhost"))
-        origin = urlsplit(headers.get(b"origin", f"//{host.netloc}"))
+        host = urlsplit("//" + called.decode("latin-1"))
+        origin = host if page is None else urlsplit(page.decode("latin-1"))
         return origin.netloc != host.netloc or not is_loopback(host.hostname or "")
     except ValueError:
         return True

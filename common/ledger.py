@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.errors import FaceChanged, FacegridError, SightingsWaiting, SpaceChanging, UnknownStore, VersionConflict
-from common.records import FaceRecord
+from common.records import FaceRecord, templates_beside, templates_of
 from common.truth import truth
 
 ANY = b"*"
@@ -74,6 +74,11 @@ class StoredFace:
     record: FaceRecord
     templates: bytes
 
+    @classmethod
+    def read(cls, raw: bytes, beside: bytes | None) -> StoredFace:
+        record = FaceRecord.unpack(raw)
+        return cls(raw, record, templates_of(record, beside))
+
 
 class Ledger:
     def __init__(self, redis: Redis, feed_length: int = 100_000) -> None:
@@ -100,18 +105,9 @@ class Ledger:
         gone, SpaceChanging if it changed its space, TruthUnavailable.
         """
         expected: Any = "" if expected_version is None else expected_version
-        arguments: list[Any] = [
-            incarnation,
-            expected,
-            self._feed_length,
-            waiting,
-            len(puts),
-        ]
         now_ms = int(time.time() * 1000)
-        for put in puts:
-            seen_ms = now_ms if put.seen_ms is None else put.seen_ms
-            arguments += [put.face_id, _fingerprint(put.replaces), put.record, put.templates, put.thumbnail]
-            arguments += [put.standing, seen_ms]
+        packed = _pack_puts(puts, now_ms)
+        arguments: list[Any] = [incarnation, expected, self._feed_length, waiting, packed]
         for delete in deletes:
             job = _rekey_job(store, incarnation, delete, now_ms)
             before: Any = "" if delete.unless_seen_after_ms is None else delete.unless_seen_after_ms
@@ -154,7 +150,16 @@ class Ledger:
             pipe.hget(keys.faces(store), face_id)
             pipe.hget(keys.templates(store), face_id)
             raw, templates = await pipe.execute()
-        return None if raw is None else StoredFace(raw, FaceRecord.unpack(raw), templates or b"")
+        return None if raw is None else StoredFace.read(raw, templates)
+
+    async def stored(self, store: str, face_ids: Sequence[str]) -> list[StoredFace | None]:
+        """The faces named, each as it is now; None for one that is not there."""
+        with truth():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hmget(keys.faces(store), list(face_ids))
+            pipe.hmget(keys.templates(store), list(face_ids))
+            found = await pipe.execute()
+        return [None if raw is None else StoredFace.read(raw, beside) for raw, beside in zip(*found, strict=True)]
 
     async def is_current(self, store: str, incarnation: str) -> bool:
         """Whether what was read of the store before is of this incarnation: one that is over never comes back."""
@@ -179,11 +184,27 @@ class Ledger:
     async def page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, FaceRecord]]:
         """About `limit` faces from `cursor` (0: the start) and the next cursor (0: the end). Every face that is there
         throughout appears; one may appear twice (Redis HSCAN)."""
+        following, raws = await self._scan(store, cursor, limit)
+        return following, {face_id.decode(): FaceRecord.unpack(raw) for face_id, raw in raws.items()}
+
+    async def _scan(self, store: str, cursor: int, limit: int) -> tuple[int, dict[bytes, bytes]]:
         with truth():
             following: int
             found: Any
             following, found = await self._redis.hscan(keys.faces(store), cursor=cursor, count=limit)
-        return following, {face_id.decode(): FaceRecord.unpack(raw) for face_id, raw in found.items()}
+        return following, found
+
+    async def stored_page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, StoredFace]]:
+        """As `page`, with the faces' templates."""
+        following, raws = await self._scan(store, cursor, limit)
+        faces = {face_id.decode(): StoredFace.read(raw, None) for face_id, raw in raws.items()}
+        several = [face_id for face_id, face in faces.items() if face.record.templates > 1]
+        for face_id, found in zip(several, await self.stored(store, several) if several else (), strict=True):
+            if found is None:
+                del faces[face_id]
+            else:
+                faces[face_id] = found
+        return following, faces
 
     async def load(self, store: str) -> AsyncIterator[list[tuple[str, FaceRecord]]]:
         """Every face of the store, in batches. Note `version` first and follow from there."""
@@ -242,9 +263,30 @@ async def gone(redis: Redis, store: str, incarnation: str) -> FacegridError:
     return UnknownStore(f"Store {store} does not exist any more.", field="store")
 
 
-def _fingerprint(replaces: bytes) -> bytes | str:
+def _pack_puts(puts: Sequence[Put], now_ms: int) -> bytes:
+    """The puts as `commit.lua` reads them: each field after its length. One argument: the client takes a microsecond
+    for each that it has to write."""
+    now = b"%d" % now_ms
+    parts: list[bytes] = []
+    for put in puts:
+        for part in (
+            put.face_id.encode(),
+            _fingerprint(put.replaces),
+            put.record,
+            templates_beside(put.record, put.templates),
+            put.thumbnail,
+            put.standing.encode(),
+            now if put.seen_ms is None else b"%d" % put.seen_ms,
+        ):
+            parts += (len(part).to_bytes(4, "little"), part)
+    return b"".join(parts)
+
+
+def _fingerprint(replaces: bytes) -> bytes:
     # SHA-1 because it is what Redis's Lua offers; it detects change here, it protects nothing.
-    return replaces if replaces in (ANY, ABSENT) else hashlib.sha1(replaces, usedforsecurity=False).hexdigest()
+    if replaces in (ANY, ABSENT):
+        return replaces
+    return hashlib.sha1(replaces, usedforsecurity=False).hexdigest().encode()
 
 
 def _last_version(entries: Any) -> int:

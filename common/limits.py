@@ -12,7 +12,11 @@ NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter o
 MAX_LABELS = 16
 MAX_LABEL_VALUE = 256
 MAX_TEMPLATES = 10
+MAX_BULK = 10_000
+"""faces of one bulk enrolment"""
 MAX_EMBEDDINGS = 64
+MAX_BATCH = 256
+"""probes of one batch of searches"""
 MAX_PHOTOS = 10
 MAX_TOP_K = 100
 LEAST_FPIR = 1e-9

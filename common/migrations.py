@@ -32,6 +32,7 @@ from common import keys
 from common.cluster_map import StoreConfig
 from common.errors import Conflict
 from common.ledger import gone
+from common.records import templates_beside
 from common.truth import truth
 
 BATCH = 128
@@ -198,7 +199,7 @@ class Migrations:
         arguments: list[Any] = [store.incarnation, migration.to, *position]
         for face in faces:
             made_from = hashlib.sha1(face.made_from, usedforsecurity=False).hexdigest()  # as in the ledger's commits
-            arguments += [face.face_id, made_from, face.record, face.templates]
+            arguments += [face.face_id, made_from, face.record, templates_beside(face.record, face.templates)]
         with truth(outcome="unknown"):
             answer: bytes = await self._stage(
                 keys=[keys.incarnation(name), keys.faces(name), keys.migration(name), *_staged(name)], args=arguments

@@ -1,11 +1,13 @@
 """How one face is written in Redis: MessagePack, with the gallery row and the templates as raw little-endian float32.
 
 The record holds all that a replica needs (the row); the templates sit in their own hash, read only when one is added.
+Most faces have a single template, which is their row: it is kept once, in the record.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import ormsgpack
@@ -13,6 +15,8 @@ import ormsgpack
 from common.types import VISITOR, Kind, KnownAs, Vectors
 
 MOST_PHOTOS = 255
+AS_ROW = b"="
+"""in the place of the templates: there is one, and it is the record's row"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +46,17 @@ class FaceRecord:
         return VISITOR if self.kind is Kind.VISITOR else (self.kind, self.member_id)
 
     def pack(self) -> bytes:
-        return ormsgpack.packb(
-            {
-                "row": pack_vectors(self.row),
-                "space": self.space,
-                "kind": self.kind.value,
-                "created": self.created,
-                "updated": self.updated,
-                "templates": self.templates,
-                "labels": self.labels,
-                "member_id": self.member_id,
-                "thumbnail": self.thumbnail,
-                "photos": self.photos,
-            }
-        )
+        """What is as it is by default is left out: a replica reads every record when it starts."""
+        said: dict[str, Any] = {
+            "row": pack_vectors(self.row),
+            "space": self.space,
+            "kind": self.kind.value,
+            "created": self.created,
+            "updated": self.updated,
+            "templates": self.templates,
+        }
+        more = {"labels": self.labels, "member_id": self.member_id, "thumbnail": self.thumbnail, "photos": self.photos}
+        return ormsgpack.packb(said | {name: value for name, value in more.items() if value})
 
     @classmethod
     def unpack(cls, raw: bytes) -> FaceRecord:
@@ -85,6 +86,18 @@ def standing_of(record: FaceRecord) -> str:
             return "m" if record.member_id is None else f"m:{record.member_id}"
         case Kind.VISITOR:
             return ""
+
+
+def templates_beside(record: bytes, templates: bytes) -> bytes:
+    """What a write says of the templates of a packed record: AS_ROW where the record holds all of them."""
+    return AS_ROW if templates and templates in record else templates
+
+
+def templates_of(record: FaceRecord, beside: bytes | None) -> bytes:
+    """The templates of a face of which the hash of templates holds `beside`."""
+    if beside is None and record.templates == 1:
+        return pack_vectors(record.row)
+    return beside or b""
 
 
 def pack_vectors(vectors: Vectors) -> bytes:

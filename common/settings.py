@@ -82,6 +82,11 @@ class ShardSettings(RedisSettings):
         description="Searches run at once; default: the cores.",
     )
     wire_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of one call from a gateway.")
+    index: str = Field(
+        "auto",
+        description="How many rows are searched: auto (codes by their number), flat, or a factory string of Faiss.",
+    )
+    index_parameters: str = Field("", description="Parameters for searching with that factory string: nprobe=16.")
 
     @property
     def name(self) -> str:

@@ -14,10 +14,13 @@ from common.errors import NotFinite, WrongDimension, ZeroVector
 from common.types import Vectors
 
 MIN_NORM = 1e-6
+UNIT_SLACK = 1e-6
+"""what float32 may leave of a length of 1"""
 
 
 def unit_rows(vectors: npt.ArrayLike, dimension: int, field: str = "embeddings") -> Vectors:
-    """Scale each row of (n, d) numbers to unit length, as float32.
+    """Scale each row of (n, d) numbers to unit length, as float32. One that has it already stays the same to the bit:
+    what was read from here can be sent back, and is known again.
 
     Raises WrongDimension, NotFinite or ZeroVector naming `field` and the row; a row too long for float32 is NotFinite.
     """
@@ -31,10 +34,21 @@ def unit_rows(vectors: npt.ArrayLike, dimension: int, field: str = "embeddings")
         finite = np.isfinite(wide.astype(np.float32)).all(axis=1)
     if not finite.all():
         raise NotFinite(f"{field}[{int(np.argmin(finite))}] holds NaN or infinity.", field=field)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    norms = _lengths(wide)
     if (norms < MIN_NORM).any():
         raise ZeroVector(f"{field}[{int(np.argmin(norms))}] is the zero vector.", field=field, limit=MIN_NORM)
-    return np.ascontiguousarray(wide / norms, dtype=np.float32)
+    return _scaled(wide, norms)
+
+
+def _lengths(wide: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of each row of (n, d), as (n, 1)."""
+    lengths: npt.NDArray[np.float64] = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    return lengths
+
+
+def _scaled(wide: npt.NDArray[np.float64], norms: npt.NDArray[np.float64]) -> Vectors:
+    norms[np.abs(norms - 1) <= UNIT_SLACK] = 1
+    return (wide / norms).astype(np.float32)
 
 
 def unit_rows_from_bytes(raw: bytes, dimension: int, field: str = "body") -> Vectors:
@@ -45,7 +59,12 @@ def unit_rows_from_bytes(raw: bytes, dimension: int, field: str = "body") -> Vec
             field=field,
             limit=dimension,
         )
-    return unit_rows(np.frombuffer(raw, dtype="<f4").reshape(-1, dimension), dimension, field)
+    rows = np.frombuffer(raw, dtype="<f4").reshape(-1, dimension)
+    wide = rows.astype(np.float64)
+    norms = _lengths(wide)
+    if not ((norms >= MIN_NORM) & (norms < math.inf)).all():  # false for NaN too
+        return unit_rows(rows, dimension, field)  # which says what is wrong
+    return _scaled(wide, norms)
 
 
 def mean_row(templates: Vectors) -> Vectors:
@@ -53,6 +72,9 @@ def mean_row(templates: Vectors) -> Vectors:
 
     Raises ZeroVector where the templates cancel out (opposite vectors), for which no mean direction exists.
     """
+    if len(templates) == 1:
+        only: Vectors = templates[0]
+        return only
     mean = templates.astype(np.float64).mean(axis=0, keepdims=True)
     row: Vectors = unit_rows(mean, templates.shape[1], "mean of the embeddings")[0]
     return row

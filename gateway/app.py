@@ -15,10 +15,13 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from starlette.formparsers import MultiPartParser
 
+from common.direct import Direct
 from common.drain import Drain, LastAnswers
 from common.http import BodyLimit, KeyCheck, LocalOnly, install_problems
 from common.settings import GatewaySettings
 from gateway.routes import (
+    batch,
+    bulk,
     docs,
     erasures,
     events,
@@ -30,6 +33,7 @@ from gateway.routes import (
     metrics,
     migration,
     placement,
+    recognize,
     search,
     sightings,
     spaces,
@@ -42,6 +46,8 @@ from gateway.start import Given, start
 from gateway.transport import Transport
 
 ROUTES = (
+    search,
+    batch,
     health,
     metrics,
     stores,
@@ -49,17 +55,18 @@ ROUTES = (
     placement,
     migration,
     faces,
+    bulk,
     merge,
     members,
     erasures,
-    search,
+    recognize,
     verify,
     sightings,
     footfall,
     events,
     webhooks,
 )
-"""in the order of the OpenAPI page"""
+"""in the order of the OpenAPI page, and in which a request is compared with them: what is hot comes first"""
 
 DESCRIPTION = """Face search for retail chains: members, returning visitors and strangers, across the stores of a chain.
 
@@ -96,6 +103,7 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     for routes in ROUTES:
         app.include_router(routes.router)
     _document(app, keyed=bool(settings.keys))
+    app.add_middleware(Direct, search.router, batch.router)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     if settings.keys:
         app.add_middleware(KeyCheck, keys=settings.keys)

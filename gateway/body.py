@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -48,7 +50,7 @@ class Upload:
 
 def content_type(request: Request, accepted: Sequence[str]) -> str:
     """The request's media type; raises UnsupportedMediaType listing what is accepted."""
-    sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    sent = _content_type(next((value for name, value in request.scope["headers"] if name == b"content-type"), b""))
     if sent not in accepted:
         raise UnsupportedMediaType(
             f"Send {' or '.join(accepted)}, not {sent or 'a body without a content type'}.",
@@ -56,6 +58,11 @@ def content_type(request: Request, accepted: Sequence[str]) -> str:
             limit=list(accepted),
         )
     return sent
+
+
+@lru_cache(maxsize=256)
+def _content_type(header: bytes) -> str:
+    return header.decode("latin-1").partition(";")[0].strip().lower()
 
 
 async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[int, int]) -> Upload:
@@ -92,6 +99,24 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         raise RequestValidationError(errors) from error
 
 
+def read_options(request: Request, model: type[Model]) -> Model:
+    """The query parameters. Raises what FastAPI raises, which would read them anew for every request: the same few
+    combinations come again and again."""
+    try:
+        read: Model = _options(model, request.scope["query_string"])
+        return read
+    except ValidationError as error:
+        errors: list[Any] = [
+            {**item, "loc": ("query", *item["loc"])} for item in error.errors(include_url=False, include_input=False)
+        ]
+        raise RequestValidationError(errors) from error
+
+
+@lru_cache(maxsize=1024)
+def _options(model: type[BaseModel], query: bytes) -> Any:
+    return model.model_validate(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)))
+
+
 async def read_raw(request: Request, dimension: int, most: int = MAX_EMBEDDINGS) -> Vectors:
     """(n, dimension) unit rows from a body of little-endian float32."""
     rows = unit_rows_from_bytes(await request.body(), dimension)
@@ -99,14 +124,14 @@ async def read_raw(request: Request, dimension: int, most: int = MAX_EMBEDDINGS)
     return rows
 
 
-def as_rows(embeddings: Sequence[Sequence[float]], dimension: int) -> Vectors:
+def as_rows(embeddings: Sequence[Sequence[float]], dimension: int, field: str = "embeddings") -> Vectors:
     """(n, dimension) unit rows from JSON numbers. Raises WrongDimension, NotFinite or ZeroVector naming the row."""
     for at, row in enumerate(embeddings):
         if len(row) != dimension:
             raise WrongDimension(
-                f"embeddings[{at}] has {len(row)} numbers, not {dimension}.", field=f"embeddings[{at}]", limit=dimension
+                f"{field}[{at}] has {len(row)} numbers, not {dimension}.", field=f"{field}[{at}]", limit=dimension
             )
-    return unit_rows(embeddings, dimension)
+    return unit_rows(embeddings, dimension, field)
 
 
 def check_count(count: int, most: int) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import orjson
+
 from common.types import StoreView
 from gateway.shard_client import Cause
 from gateway.store_set import StoreSet
@@ -15,7 +17,7 @@ NOT_SERVED = "STORE_NOT_SERVED"
 """the replicas answered, but none of them has the store in memory"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coverage:
     """Which stores, rows and shards a search looked at, and which it should have. Searches that found the same share
     one, so that what follows from it is worked out once."""
@@ -40,6 +42,11 @@ class Coverage:
     def searched(self) -> dict[str, int]:
         """store → version at which it was searched."""
         return {store: view.version for store, view in self.views.items()}
+
+    def version(self, store: str) -> int | None:
+        """At which the store was searched; None: it was not."""
+        view = self.views.get(store)
+        return None if view is None else view.version
 
     @cached_property
     def rows(self) -> int:
@@ -70,6 +77,14 @@ class Coverage:
                 "failed": [_failure(shard, causes) for shard, causes in sorted(self.failed.items())],
             },
         }
+
+    @cached_property
+    def report_json(self) -> bytes:
+        return orjson.dumps(self.report())
+
+    @cached_property
+    def versions_json(self) -> bytes:
+        return orjson.dumps(self.searched)
 
 
 def _failure(shard: str, causes: tuple[Cause, ...]) -> dict[str, Any]:

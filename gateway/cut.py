@@ -4,7 +4,7 @@ gallery row, and how many behind the probe. A threshold that somebody fixed hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.types import Candidate
@@ -42,8 +42,10 @@ class Cut:
         """How far its score is above what it must reach; below 0: it is no match."""
         return candidate.score - self.of(candidate)
 
-    def best_first(self, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-        """By how far they are above their thresholds; those of equally many photos by score."""
+    def best_first(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """By how far they are above their thresholds; those of equally many photos by score. `candidates` by score."""
+        if len({one.photos for one in candidates}) <= 1:
+            return tuple(candidates)
         return tuple(sorted(candidates, key=lambda one: (-self.excess(one), one.store, one.face_id)))
 
     def _at(self, enrolled: int, searched: int) -> float:

@@ -43,6 +43,8 @@ class Enrolment:
     kind: Kind | None = None
     labels: dict[str, str] | None = None
     thumbnail: bytes | None = field(default=None, repr=False)
+    photos: int = 0
+    """behind the embeddings where that is more than one each"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,7 @@ class Enroller:
         for attempt in range(ATTEMPTS):
             present = await self._ledger.face(store.store, face_id)
             began_on = began_on or present
-            if began_on is not None and not _same_face(began_on, present):
-                raise FaceChanged("The face was erased meanwhile.", field="face_id")
+            check_same_face(began_on, present)
             record, templates = combine(present, new, store.space, time.time())
             put = Put(
                 face_id,
@@ -100,7 +101,7 @@ class Enroller:
             except TruthUnavailable as error:
                 error.extra["face_id"] = face_id
                 raise
-            visible = await self._visible(store, done.version, wait, deadline)
+            visible = await self.is_visible(store, done.version, wait, deadline)
             return Enrolled(Written(face_id, done.version, visible), record, created=present is None)
         raise AssertionError("the last attempt returns or raises")
 
@@ -112,7 +113,8 @@ class Enroller:
             raise unknown_face(store.store, face_id)
         return done.version
 
-    async def _visible(self, store: StoreConfig, version: int, wait: Wait, deadline: Deadline) -> bool:
+    async def is_visible(self, store: StoreConfig, version: int, wait: Wait, deadline: Deadline) -> bool:
+        """As `Written` says of it; false where nobody waits."""
         match wait:
             case Wait.COMMITTED:
                 return False
@@ -120,8 +122,10 @@ class Enroller:
                 return await self._router.is_visible(store, version, deadline)
 
 
-def _same_face(one: StoredFace, other: StoredFace | None) -> bool:
-    return other is not None and one.record.created == other.record.created
+def check_same_face(began_on: StoredFace | None, present: StoredFace | None) -> None:
+    """Raise FaceChanged if the face that the enrolment began on is not there any more."""
+    if began_on is not None and (present is None or present.record.created != began_on.record.created):
+        raise FaceChanged("The face was erased meanwhile.", field="face_id")
 
 
 def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) -> tuple[FaceRecord, Vectors]:
@@ -137,6 +141,7 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
             templates=len(new.embeddings),
             labels=new.labels or {},
             thumbnail=new.thumbnail is not None,
+            photos=new.photos,
         )
         return record, new.embeddings
     old = present.record
@@ -154,12 +159,18 @@ def combine(present: StoredFace | None, new: Enrolment, space: str, now: float) 
         created=old.created,
         updated=now,
         templates=len(templates),
-        photos=old.photos_behind + int((~there).sum()),
+        photos=old.photos_behind + _photos_of(new, int((~there).sum())),
         labels=old.labels if new.labels is None else new.labels,
         member_id=old.member_id,
         thumbnail=old.thumbnail or new.thumbnail is not None,
     )
     return record, templates
+
+
+def _photos_of(new: Enrolment, added: int) -> int:
+    """How many photos so many of its embeddings stand for, rounded up: more photos mean a higher threshold."""
+    count = len(new.embeddings)
+    return -(-max(new.photos, count) * added // count)
 
 
 def check_bound(record: FaceRecord, kind: Kind) -> None:

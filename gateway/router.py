@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from weakref import WeakKeyDictionary
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import StaleReplica, TruthUnavailable
@@ -44,16 +45,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Last:
-    """The last full coverage of several stores, and what it followed from."""
+class Seen:
+    """The last full coverage of a set of stores, and what it followed from."""
 
-    stores: StoreSet = field(default_factory=lambda: StoreSet(()))
-    searched: Sequence[Mapping[str, StoreView]] = ()
-    coverage: Coverage = field(default_factory=lambda: Coverage(StoreSet(()), {}, 0, {}))
+    searched: Sequence[Mapping[str, StoreView]]
+    coverage: Coverage
 
-    def is_of(self, stores: StoreSet, searched: Sequence[Mapping[str, StoreView]]) -> bool:
-        same = stores is self.stores and len(searched) == len(self.searched)
-        return same and all(one is other for one, other in zip(searched, self.searched, strict=True))
+    def still(self, searched: Sequence[Mapping[str, StoreView]]) -> bool:
+        """Whether replicas said the same again. Of many stores that is only looked at for searches that left together
+        and share what they were told."""
+        if len(searched) != len(self.searched):
+            return False
+        if len(self.coverage.stores) == 1:
+            return searched == self.searched
+        return all(one is other for one, other in zip(searched, self.searched, strict=True))
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ class Router:
         self._replica_set = replica_set
         self._seen: dict[str, StoreView] = {}
         """of each store, when it was last searched"""
-        self._last = _Last()
+        self._last: WeakKeyDictionary[StoreSet, Seen] = WeakKeyDictionary()
 
     async def search(self, stores: StoreSet, question: Question, deadline: Deadline) -> Found:
         gathered = Gathered()
@@ -195,10 +200,11 @@ class Router:
         return Found(candidates, self._coverage(stores, gathered))
 
     def _coverage(self, stores: StoreSet, gathered: Gathered) -> Coverage:
-        """Searches that left together got the same views, and share a coverage."""
+        """Searches that were told the same share a coverage."""
         searched = [reply.searched for reply in gathered.replies]
-        if self._last.is_of(stores, searched):
-            return self._last.coverage
+        last = self._last.get(stores)
+        if last is not None and last.still(searched):
+            return last.coverage
         self._seen |= gathered.views
         unanswered = gathered.unanswered(stores.configs) if len(gathered.views) < len(stores) else []
         missing = [self._last_rows(config) for config in unanswered]
@@ -209,8 +215,8 @@ class Router:
             rows_missing=sum(known) if len(known) == len(missing) else None,
             failed={config.shard: _causes(config, gathered) for config in unanswered},
         )
-        if coverage.full and len(stores) > 1:
-            self._last = _Last(stores, searched, coverage)
+        if coverage.full:
+            self._last[stores] = Seen(searched, coverage)
         return coverage
 
     def _last_rows(self, store: StoreConfig) -> int | None:

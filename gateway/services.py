@@ -63,9 +63,13 @@ class Services:
     drain: Drain
 
 
-async def services(request: Request) -> Services:  # async: FastAPI would run a plain function on a thread
+def services_of(request: Request) -> Services:
     found: Services = request.app.state.services
     return found
+
+
+async def services(request: Request) -> Services:  # async: FastAPI would run a plain function on a thread
+    return services_of(request)
 
 
 Found = Annotated[Services, Depends(services)]

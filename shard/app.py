@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from common.direct import Direct
 from common.drain import LastAnswers
 from common.http import BodyLimit, KeyCheck, install_problems
 from common.settings import ShardSettings
 from shard.replica import Replica
-from shard.routes import router
+from shard.routes import calls, router
 
 
 def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
@@ -30,6 +31,8 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
     app = FastAPI(title="Facegrid shard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     install_problems(app)
     app.include_router(router)
+    app.include_router(calls)
+    app.add_middleware(Direct, calls)
     app.add_middleware(BodyLimit, limit=settings.wire_bytes)
     app.add_middleware(KeyCheck, keys=[settings.cluster_key] if settings.cluster_key else [])  # innermost first
     app.add_middleware(LastAnswers, drain=replica.drain)

@@ -10,6 +10,7 @@ is simply done again; feed entries name *which* face changed, so doing one twice
     served, unreadable record   → load again, every few seconds until it can be read
     served, changes its space   → nothing until the map says so, then it is re-created
     another server answers      → the same for every store: what was followed may not be its truth
+    served, changes its group   → its rows move over to those of the other group
     not wanted, re-created      → dropped at once: erased faces must not be found again
 
 While Redis is away the index stays as it is and is searched.
@@ -94,7 +95,7 @@ class Follower:
         """Search no store before it has all that is committed now. Raises TruthUnavailable; nothing is changed then."""
         for store, version in (await self._ledger.versions(list(self._index))).items():
             if store in self._index:
-                self._index[store].due = version
+                self._index.note_due(store, version)
 
     def _note_failure(self, error: Exception) -> None:
         self._looked_at = -inf  # it may be another server that answers next
@@ -149,6 +150,8 @@ class Follower:
         for store in list(self._index):
             if store not in self._wanted or not same_creation(self._index[store], self._wanted[store]):
                 await self._remove(store)
+            elif self._index[store].group != self._wanted[store].group:
+                await self._regroup(store, self._wanted[store].group)
 
     async def _remove(self, store: str) -> None:
         async with self._gate.writing():
@@ -156,6 +159,11 @@ class Follower:
         self._stale.discard(store)
         self.changed.set()
         log.info("Store %s is not served any more", store)
+
+    async def _regroup(self, store: str, group: str) -> None:
+        async with self._gate.writing():
+            self._index.regroup(store, group)
+        log.info("Store %s is in group %s now", store, group)
 
     async def _install_and_load(self) -> None:
         for store, served in self._loader.finished():
@@ -169,6 +177,7 @@ class Follower:
             log.info("Ready with %d stores", len(self._index))
 
     async def _install(self, store: str, served: ServedStore) -> None:
+        served.group = self._wanted[store].group  # which may have changed while it was loaded
         async with self._gate.writing():
             self._index.install(store, served)
         self._stale.discard(store)

@@ -1,4 +1,5 @@
-"""Many searches or one write: keeps the one writer (the follower) away from the searches that run on threads.
+"""Many searches or one write: keeps writers (the follower, and the coder now and then) away from the searches that run
+on threads.
 
 Both sides are dispatched by the event loop, so this needs no thread lock. A waiting writer goes before new searches,
 and waits only for those that run; after each write the searches that waited get their turn before the next write.
@@ -18,6 +19,7 @@ class Gate:
         self._open.set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._writer = asyncio.Lock()
 
     @asynccontextmanager
     async def searching(self) -> AsyncIterator[None]:
@@ -35,11 +37,12 @@ class Gate:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """For one writer only, which awaits nothing inside."""
-        await asyncio.sleep(0)  # those whom the last write kept waiting have been woken, and enter now
-        self._open.clear()
-        try:
-            await self._idle.wait()
-            yield
-        finally:
-            self._open.set()
+        """One writer at a time. Await nothing inside: every search waits."""
+        async with self._writer:
+            await asyncio.sleep(0)  # those whom the last write kept waiting have been woken, and enter now
+            self._open.clear()
+            try:
+                await self._idle.wait()
+                yield
+            finally:
+                self._open.set()

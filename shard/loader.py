@@ -67,7 +67,7 @@ async def load_store(ledger: Ledger, config: StoreConfig) -> ServedStore:
     if not await ledger.is_current(config.store, config.incarnation):
         raise SpaceChanging(f"Store {config.store} was read while it changed its embedding space.", field="store")
     due = await ledger.version(config.store)  # a long load begins its life far behind what was acknowledged meanwhile
-    return ServedStore(config.incarnation, config.space, gallery, version, due)
+    return ServedStore(config.incarnation, config.space, gallery, version, due, config.group)
 
 
 def _look_at_error(task: asyncio.Task[ServedStore]) -> None:

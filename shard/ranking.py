@@ -1,29 +1,31 @@
-"""Which faces are most like a probe, over any number of galleries: exact scores, ordered by (-score, store, face_id).
+"""Which faces are most like a probe: exact scores, ordered by (-score, store, face_id).
 
-Galleries nominate more rows than were asked for, by their quick scores; the nominees are scored exactly and sorted. A
-row that was not nominated can belong to the answer only if its quick score is within `margin` of the last exact score
-of the answer. Where that cannot be excluded (many equal rows) every row is scored for that probe. So the answer is
-the one of a single exact product over all rows, ties included, however the rows are spread over galleries and shards.
+More slots are nominated than were asked for, by quick scores; the nominees are scored exactly and sorted. After a scan,
+a row that was not nominated can belong to the answer only if its quick score is within `margin` of the last exact score
+of the answer. Where that cannot be excluded (many equal rows) more rows are nominated for that probe, in the end all.
+So the answer of a scan is that of a single exact product over all rows, ties included, however the rows are spread over
+galleries, groups and shards. Codes can miss a row; what they nominate is scored and ordered in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from common.types import Candidate, Vectors
-from shard.gallery import Gallery, Positions
+from shard.group import Group
+from shard.nominees import Owners, Part, coded, every_slot, scanned
+from shard.products import exact_scores
+from shard.rows import Slots
 
 SPARE = 8
-"""nominees beyond k: so many faces may tie at the end before every row is scored"""
-MOST_NOMINEES = 1_000_000
-MOST_PROBES = 64
-"""bounds of one block: memory (12 bytes a nominee), and the time between two looks at the clock"""
+"""nominees beyond k: so many faces may tie at the end before more rows are scored"""
+WIDENING = 16
 
-Named: TypeAlias = Sequence[tuple[str, Gallery]]
-"""store → gallery, each store once, none empty"""
+Found: TypeAlias = list[tuple[Candidate, ...]]
 
 
 def margin(dimension: int) -> float:
@@ -34,58 +36,105 @@ def margin(dimension: int) -> float:
     return dimension * 2.0**-23
 
 
-def probe_blocks(galleries: Named, probes: Vectors, top_k: int) -> Iterator[Vectors]:
-    """Cut the probes (q, d) into blocks that `best` answers with bounded memory."""
-    nominees = max(1, len(galleries)) * (top_k + SPARE)
-    step = max(1, min(MOST_PROBES, MOST_NOMINEES // nominees))
-    for at in range(0, len(probes), step):
-        yield probes[at : at + step]
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Probes (q, d) that ask about the same part. Probe i passes over the gallery homes[i]."""
+
+    part: Part
+    probes: Vectors
+    homes: Owners | None = None
 
 
-def best(galleries: Named, probes: Vectors, top_k: int) -> list[tuple[Candidate, ...]]:
-    """Per probe of (q, d) its `top_k` candidates, fewer where there are fewer rows."""
-    if not galleries:
-        return [()] * len(probes)
+def best(pieces: Sequence[Piece], top_k: int, *, exact: bool = False) -> Found:
+    """For each probe, piece after piece, its `top_k` candidates, fewer where there are fewer rows. All parts are of one
+    group. `exact`: by a scan also where there are codes."""
     width = top_k + SPARE
-    scores = np.empty((len(probes), len(galleries), width), dtype=np.float32)
-    positions = np.empty(scores.shape, dtype=np.int64)
-    for at, (_, gallery) in enumerate(galleries):
-        scores[:, at], positions[:, at] = gallery.nominate(probes, width)
-    return [
-        _of_one_probe(galleries, probe, top_k, scores[at].ravel(), positions[at].ravel())
-        for at, probe in enumerate(probes)
-    ]
+    nominated = [_nominated(piece, width, exact=exact) for piece in pieces]
+    group = pieces[0].part.group
+    if len(pieces) == 1:
+        probes, (slots, floors) = pieces[0].probes, nominated[0]
+    else:
+        probes = np.concatenate([piece.probes for piece in pieces])
+        slots = np.concatenate([_as_wide(slots, width) for slots, _ in nominated])
+        floors = np.concatenate([floors for _, floors in nominated])
+    found, last = _ranked(group, probes, slots, top_k)
+    for at in np.flatnonzero(floors >= last - margin(group.dimension)).tolist():
+        found[at] = _of_more_rows(_alone(pieces, at), top_k)
+    return found
 
 
-def _of_one_probe(
-    galleries: Named, probe: Vectors, top_k: int, quick: Vectors, positions: Positions
-) -> tuple[Candidate, ...]:
-    width = top_k + SPARE
-    chosen = np.argpartition(quick, len(quick) - width)[len(quick) - width :]
-    chosen = chosen[positions[chosen] >= 0]  # of fewer rows than `width`, the rest is padding
-    ranked = _ranked(galleries, probe, chosen // width, positions[chosen])[:top_k]
-    if len(chosen) == width and quick[chosen].min() >= ranked[-1].score - margin(len(probe)):
-        return _of_every_row(galleries, probe, top_k)
-    return ranked
+def _nominated(piece: Piece, width: int, *, exact: bool) -> tuple[Slots, Vectors]:
+    """Slots (q, <= width), and what the quick scores of all others are at most, (q,): -inf where there are none, or
+    where nobody says."""
+    part, probes, homes = piece.part, piece.probes, piece.homes
+    slots = None if exact else coded(part, probes, homes, width)
+    if slots is not None:
+        return slots, np.full(len(probes), -np.inf, dtype=np.float32)
+    slots, scores = scanned(part, probes, homes, width)
+    if slots.shape[1] < width:
+        return slots, np.full(len(probes), -np.inf, dtype=np.float32)
+    return slots, scores.min(axis=1)
 
 
-def _ranked(galleries: Named, probe: Vectors, owners: Positions, positions: Positions) -> tuple[Candidate, ...]:
+def _as_wide(slots: Slots, width: int) -> Slots:
+    return np.pad(slots, ((0, 0), (0, width - slots.shape[1])), constant_values=-1)
+
+
+def _alone(pieces: Sequence[Piece], at: int) -> Piece:
+    """The piece of the probe that is number `at` of all."""
+    for piece in pieces:
+        if at < len(piece.probes):
+            homes = None if piece.homes is None else piece.homes[at : at + 1]
+            return Piece(piece.part, piece.probes[at : at + 1], homes)
+        at -= len(piece.probes)
+    raise IndexError(at)
+
+
+def _of_more_rows(alone: Piece, top_k: int) -> tuple[Candidate, ...]:
+    group = alone.part.group
+    slots, scores = scanned(alone.part, alone.probes, alone.homes, WIDENING * (top_k + SPARE))
+    found, last = _ranked(group, alone.probes, slots, top_k)
+    if slots.shape[1] < WIDENING * (top_k + SPARE) or scores.min() < last[0] - margin(group.dimension):
+        return found[0]
+    every = every_slot(alone.part, alone.homes)
+    exact = exact_scores(alone.probes[0], group.rows.vectors, every)
+    kth = max(0, len(every) - top_k)
+    chosen = every[exact >= np.partition(exact, kth)[kth]]
+    return _ranked(group, alone.probes, chosen[None], top_k)[0][0]
+
+
+def _ranked(group: Group, probes: Vectors, slots: Slots, top_k: int) -> tuple[Found, Vectors]:
+    """The candidates in these slots (q, w), -1 for none, and the last score (q,) of each answer; where there are fewer
+    than `top_k`, -inf."""
+    rows = group.rows
+    which, nth = np.nonzero(slots >= 0)
+    scores = np.full(slots.shape, -np.inf, dtype=np.float32)
+    scores[which, nth] = exact_scores(probes[which], rows.vectors, slots[which, nth])
+    lines = np.arange(len(slots))[:, None]
+    order = np.argsort(-scores, axis=1, kind="stable")
+    slots, scores = slots[lines, order], scores[lines, order]
+    last = scores[:, top_k - 1] if slots.shape[1] >= top_k else np.full(len(probes), -np.inf, dtype=np.float32)
+    ties = (scores[:, 1:] == scores[:, :-1]) & (slots[:, 1:] >= 0)
+    if not ties.any():
+        slots, scores = slots[:, :top_k], scores[:, :top_k]
+    columns = (slots, scores, rows.owners[slots], rows.photos[slots])
+    found = [_candidates(group, line) for line in zip(*(column.tolist() for column in columns), strict=True)]
+    for at in np.flatnonzero(ties.any(axis=1)).tolist():
+        found[at].sort(key=rank)
+    return [tuple(hits[:top_k]) for hits in found], last
+
+
+def rank(hit: Candidate) -> tuple[float, str, str]:
+    return -hit.score, hit.store, hit.face_id
+
+
+def _candidates(group: Group, columns: Iterable[list[Any]]) -> list[Candidate]:
+    """Of slots, their scores, owners and photos; slots without a row come last and are none."""
+    galleries, stores = group.galleries, group.stores
     found = []
-    for owner in np.unique(owners).tolist():
-        store, gallery = galleries[owner]
-        of_owner = positions[owners == owner]
-        scores = gallery.exact_scores(probe, of_owner).tolist()
-        faces = map(gallery.face_id, of_owner.tolist())
-        for face, score, photos in zip(faces, scores, gallery.photos(of_owner), strict=True):
-            kind, member_id = gallery.known_as(face)
-            found.append(Candidate(store, face, score, kind, member_id, photos))
-    return tuple(sorted(found, key=lambda c: (-c.score, c.store, c.face_id)))
-
-
-def _of_every_row(galleries: Named, probe: Vectors, top_k: int) -> tuple[Candidate, ...]:
-    scores = np.concatenate([gallery.exact_scores(probe) for _, gallery in galleries])
-    owners = np.repeat(np.arange(len(galleries)), [len(gallery) for _, gallery in galleries])
-    positions = np.concatenate([np.arange(len(gallery)) for _, gallery in galleries])
-    last = max(0, len(scores) - top_k)
-    chosen = np.flatnonzero(scores >= np.partition(scores, last)[last])
-    return _ranked(galleries, probe, owners[chosen], positions[chosen])[:top_k]
+    for slot, score, owner, photos in zip(*columns, strict=True):
+        if slot < 0:
+            break
+        face_id, (kind, member_id) = galleries[owner].face(slot)
+        found.append(Candidate(stores[owner], face_id, score, kind, member_id, photos))
+    return found

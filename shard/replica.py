@@ -15,9 +15,11 @@ from common.drain import Drain
 from common.settings import ShardSettings
 from common.tasks import end
 from common.types import ReplicaState, StoreView
+from shard.coder import Coder
 from shard.follower import Follower
 from shard.gate import Gate
 from shard.heartbeat import Announcer
+from shard.recipe import Recipes
 from shard.searcher import Searcher
 from shard.shard_index import ShardIndex
 from shard.waiters import Waiters
@@ -33,6 +35,7 @@ class Replica:
         self.index = ShardIndex()
         self.gate = Gate()
         self.searcher = Searcher(self.index, self.gate, settings.search_threads)
+        self.coder = Coder(self.index, self.gate, Recipes(settings.index, settings.index_parameters))
         self.follower = Follower(settings, redis, self.index, self.gate, self.waiters)
         self.drain = Drain(settings.drain_s, self._announce_end, self._retire)
         self._beating: asyncio.Task[None] | None = None
@@ -63,12 +66,22 @@ class Replica:
     def heartbeat(self) -> Heartbeat:
         settings = self.settings
         now = time.time()
-        return Heartbeat(settings.shard, settings.replica, settings.url, self.state, self.boot, now, self.stores)
+        return Heartbeat(
+            settings.shard,
+            settings.replica,
+            settings.url,
+            self.state,
+            self.boot,
+            now,
+            self.stores,
+            tuple(group.view for group in self.index.groups),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow and announce inside the block; say goodbye after it, unless that was done by draining."""
         following = asyncio.create_task(self.follower.run())
+        coding = asyncio.create_task(self.coder.run())
         self._beating = asyncio.create_task(
             self._announcer.run(self.settings.heartbeat_s, self.settings.heartbeat_ttl_s)
         )
@@ -77,6 +90,8 @@ class Replica:
         finally:
             await self._retire()
             await end(following)
+            await end(coding)
+            self.coder.close()
             self.searcher.close()
 
     async def _announce_end(self) -> None:

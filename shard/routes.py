@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from common import wire
+from common.direct import PlainRoute
 from common.errors import MalformedBody, Unavailable, UnsupportedMediaType
 from common.types import ReplicaState
 from shard.replica import Replica
 from shard.searcher import MAX_WAIT_MS
 
 router = APIRouter()
+calls = APIRouter(route_class=PlainRoute)
+"""from gateways"""
 
 
 def _replica(request: Request) -> Replica:
@@ -35,7 +39,7 @@ def _answer(packed: bytes) -> Response:
     return Response(packed, media_type=wire.CONTENT_TYPE)
 
 
-@router.post("/search")
+@calls.post("/search")
 async def search(request: Request) -> Response:
     """wire.SearchCall → a wire.QueryReply for each query."""
     call = wire.unpack_call(await _body(request))
@@ -43,7 +47,7 @@ async def search(request: Request) -> Response:
     return _answer(wire.pack_reply(replies, call))
 
 
-@router.post("/await")
+@calls.post("/await")
 async def await_version(request: Request) -> Response:
     """wire.AwaitCall → the version applied, once it is the one awaited or a later one, or when the time is over."""
     call = wire.unpack_await(await _body(request))
@@ -82,7 +86,9 @@ async def status(request: Request, *, digest: bool = False) -> dict[str, Any]:
         store: {"version": view.version, "rows": view.rows} for store, view in sorted(replica.stores.items())
     }
     if digest:
-        stores = {store: {**view._asdict(), "digest": sums} for store, (view, sums) in (await replica.digests()).items()}
+        stores = {
+            store: {**view._asdict(), "digest": sums} for store, (view, sums) in (await replica.digests()).items()
+        }
     return {
         "shard": replica.settings.shard,
         "replica": replica.settings.replica,
@@ -91,5 +97,6 @@ async def status(request: Request, *, digest: bool = False) -> dict[str, Any]:
         "truth": "ok" if replica.follower.truth_answers else "unreachable",
         "rows": sum(view.rows for view in replica.stores.values()),
         "stores": stores,
+        "groups": [asdict(group.view) for group in replica.index.groups],
         "missing": sorted(replica.follower.missing or ()),
     }

@@ -1,7 +1,7 @@
 """Runs search calls on threads, under the gate, each only while its caller can still use the answer.
 
 As many at once as there are threads, each with one OpenMP thread, so that searches never ask for more cores than the
-machine was promised to give. A call is one piece of work: its queries are answered one after another.
+machine was promised to give. A call is one piece of work of one thread: its queries are answered together.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from common.errors import DeadlineExceeded
 from common.wire import QueryReply, SearchCall
-from shard.gallery import use_one_openmp_thread
 from shard.gate import Gate
+from shard.products import use_one_openmp_thread
 from shard.shard_index import ShardIndex
 
 MAX_WAIT_MS = 300_000
@@ -60,7 +60,4 @@ class Searcher:
         async with self._free, self._gate.searching():
             if await hung_up():
                 raise DeadlineExceeded("The caller hung up before its turn came.")
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, call, give_up_at)
-
-    def _answer(self, call: SearchCall, give_up_at: float) -> tuple[QueryReply, ...]:
-        return tuple(self._index.search(query, call.space, give_up_at) for query in call.queries)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._index.answer, call, give_up_at)

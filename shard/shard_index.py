@@ -1,26 +1,35 @@
-"""All stores of this replica: what is in memory, how far it has come, and one search over many of them.
+"""All stores of this replica: what is in memory, how far it has come, and searches over any number of them.
 
 Not locked: the follower writes under the gate while no search runs, searches read on threads in between. A store is
 here only when it is wholly loaded; `searched` of a reply names exactly the stores that were. A store known to lack
 acknowledged writes (`due`) is not searched until it has them.
 
-Every search is exact today, so `exact` changes nothing. Codes that nominate over many stores at once belong here,
-beside the galleries they are built from; `ranking.best` takes nominees from them instead.
+The rows lie group by group (`shard.group`); how the queries of a call are answered from them is in `shard.answers`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import TypeAlias
+
+import numpy as np
 
 from common.cluster_map import StoreConfig
-from common.errors import DeadlineExceeded, WrongSpace
-from common.types import Candidate, KnownAs, StoreView, Vectors
-from common.wire import Query, QueryReply
+from common.errors import WrongSpace
+from common.types import KnownAs, StoreView, Vectors
+from common.wire import QueryReply, SearchCall
+from shard.answers import Asked, answered
 from shard.gallery import Gallery
-from shard.ranking import best, probe_blocks
+from shard.group import Group
+from shard.nominees import Owners, Part
+from shard.rows import NOBODY
+
+GroupKey: TypeAlias = tuple[str, str, int]
+"""name, space, dimension"""
 
 
 def same_creation(one: StoreConfig | ServedStore, other: StoreConfig) -> bool:
@@ -29,7 +38,7 @@ def same_creation(one: StoreConfig | ServedStore, other: StoreConfig) -> bool:
     return (one.incarnation, one.space) == (other.incarnation, other.space)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ServedStore:
     """A store in memory, up to its feed's `version`."""
 
@@ -39,10 +48,15 @@ class ServedStore:
     version: int
     due: int = 0
     """the version that searches must see: below it the store is served but not searched"""
+    group: str = "default"
 
     @property
     def view(self) -> StoreView:
         return StoreView(self.version, len(self.gallery))
+
+    @property
+    def key(self) -> GroupKey:
+        return self.group, self.space, self.gallery.dimension
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +73,14 @@ class Usable:
 
 
 class ShardIndex:
+    """`written` is set whenever rows have changed."""
+
     def __init__(self) -> None:
         self._stores: dict[str, ServedStore] = {}
+        self._groups: dict[GroupKey, Group] = {}
+        self._last_asked: tuple[Mapping[str, str], Asked] | None = None
+        """until the next write: a whole group is asked about again and again, a thousand stores take 0.3 ms"""
+        self.written = asyncio.Event()
 
     def __contains__(self, store: str) -> bool:
         return store in self._stores
@@ -73,6 +93,10 @@ class ShardIndex:
 
     def __getitem__(self, store: str) -> ServedStore:
         return self._stores[store]
+
+    @property
+    def groups(self) -> list[Group]:
+        return list(self._groups.values())
 
     def views(self) -> dict[str, StoreView]:
         return {store: served.view for store, served in self._stores.items()}
@@ -87,10 +111,28 @@ class ShardIndex:
         return served if served is not None and served.incarnation == incarnation else None
 
     def install(self, store: str, served: ServedStore) -> None:
+        """Serve it, instead of what was served of the store before."""
+        self._group_of(served).admit(store, served.gallery)
+        self.remove(store)
         self._stores[store] = served
+        self._changed(self._group_of(served))
 
     def remove(self, store: str) -> None:
-        self._stores.pop(store, None)
+        served = self._stores.pop(store, None)
+        if served is not None:
+            group = self._group_of(served)
+            group.forget(served.gallery.number)
+            served.gallery.leave()
+            self._changed(group)
+
+    def regroup(self, store: str, name: str) -> None:
+        """Move the store's rows to those of another group."""
+        served = self._stores[store]
+        old, number = self._group_of(served), served.gallery.number
+        served.group = name
+        self._group_of(served).admit(store, served.gallery)
+        old.forget(number)
+        self._changed(old)
 
     def apply(self, store: str, faces: Usable, version: int) -> None:
         """Put and drop rows of a served store, which is at `version` then. Raises ValueError like `Gallery.put`."""
@@ -98,27 +140,68 @@ class ShardIndex:
         served.gallery.put(faces.face_ids, faces.rows, faces.known, faces.photos)
         served.gallery.drop(faces.drops)
         served.version = version
+        self._changed(self._group_of(served))
 
-    def search(self, query: Query, space: str, give_up_at: float = inf) -> QueryReply:
-        """Search the stores asked for that are served here, as if they were one gallery.
+    def note_due(self, store: str, version: int) -> None:
+        """Search the store no more before it is at this version."""
+        self._stores[store].due = version
+        self._last_asked = None
+
+    def _group_of(self, served: ServedStore) -> Group:
+        key = served.key
+        if key not in self._groups:
+            self._groups[key] = Group(*key)
+        return self._groups[key]
+
+    def _changed(self, group: Group) -> None:
+        if not group.present:
+            self._groups = {key: other for key, other in self._groups.items() if other is not group}
+        self._last_asked = None
+        self.written.set()
+
+    def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
+        """Search, for each query of the call, the stores asked for that are served here, as if they were one gallery.
 
         Raises WrongSpace if one of them has another embedding space or dimension, DeadlineExceeded once
         `time.monotonic()` passes `give_up_at`.
         """
-        asked = ((store, self._served(store, incarnation)) for store, incarnation in query.stores.items())
-        served = {store: one for store, one in asked if one is not None and one.version >= one.due}
-        for store, one in served.items():
-            _check_space(store, one, space, query.probes.shape[1])
-        galleries = [(store, one.gallery) for store, one in served.items() if len(one.gallery)]
-        candidates: list[tuple[Candidate, ...]] = []
-        for block in probe_blocks(galleries, query.probes, query.top_k):
-            if time.monotonic() >= give_up_at:
-                raise DeadlineExceeded("The search ran out of time.")
-            candidates += best(galleries, block, query.top_k)
-        return QueryReply({store: one.view for store, one in served.items()}, tuple(candidates))
+        known: dict[int, Asked] = {}
+        for query in call.queries:
+            if id(query.stores) not in known:
+                known[id(query.stores)] = self._asked(query.stores)
+            for part in known[id(query.stores)].parts:
+                _check_space(part.group, call.space, query.probes.shape[1])
+        asked = [known[id(query.stores)] for query in call.queries]
+        return tuple(answered(call.queries, asked, self._numbers, give_up_at))
+
+    def _asked(self, stores: Mapping[str, str]) -> Asked:
+        if len(stores) == 1:
+            return self._look_up(stores)
+        last = self._last_asked
+        if last is None or last[0] != stores:
+            last = self._last_asked = (dict(stores), self._look_up(stores))
+        return last[1]
+
+    def _look_up(self, stores: Mapping[str, str]) -> Asked:
+        searched: dict[str, StoreView] = {}
+        galleries: defaultdict[GroupKey, list[Gallery]] = defaultdict(list)
+        for store, incarnation in stores.items():
+            served = self._served(store, incarnation)
+            if served is not None and served.version >= served.due:
+                searched[store] = served.view
+                galleries[served.key].append(served.gallery)
+        parts = (Part.of(self._groups[key], theirs) for key, theirs in galleries.items())
+        return Asked(searched, tuple(parts))
+
+    def _numbers(self, group: Group, stores: Sequence[str]) -> Owners:
+        found = (self._stores.get(store) for store in stores)
+        return np.array(
+            [NOBODY if one is None or self._groups[one.key] is not group else one.gallery.number for one in found],
+            dtype=np.int32,
+        )
 
 
-def _check_space(store: str, served: ServedStore, space: str, dimension: int) -> None:
-    if space != served.space or dimension != served.gallery.dimension:
-        detail = f"Store {store} holds {served.space} of {served.gallery.dimension} numbers"
-        raise WrongSpace(f"{detail}, the probes are {space} of {dimension}.", field="space", limit=served.space)
+def _check_space(group: Group, space: str, dimension: int) -> None:
+    if (space, dimension) != (group.space, group.dimension):
+        detail = f"Stores of group {group.name} hold {group.space} of {group.dimension} numbers"
+        raise WrongSpace(f"{detail}, the probes are {space} of {dimension}.", field="space", limit=group.space)

@@ -21,6 +21,8 @@ from common.settings import GatewaySettings
 from gateway.app import create_app
 
 UNLISTED = ("/docs", "/openapi.json")
+LINES = "application/x-ndjson"
+"""a document a line; the schema is that of one of them"""
 BY_MIDDLEWARE = {400, 401, 404, 405, 413}
 """refused before a route is chosen, whatever the route lists"""
 
@@ -79,9 +81,13 @@ class Page:
             return
         if said.media_type not in content:
             raise Unpromised(f"The content type is not listed (but {', '.join(content)}): {said}")
+        schema = content[said.media_type]["schema"]
         if said.media_type.endswith("json"):
+            lines = said.media_type == LINES
             try:
-                self._validator(content[said.media_type]["schema"]).validate(json.loads(said.body))
+                validator = self._validator(schema["contentSchema"] if lines else schema)
+                for document in said.body.splitlines() if lines else [said.body]:
+                    validator.validate(json.loads(document))
             except (ValueError, jsonschema_rs.ValidationError) as error:
                 raise Unpromised(f"{error}: {said}") from None
 

@@ -94,10 +94,27 @@ def multipart(fields: dict[str, Any], *, photos: int, required: bool = True, exa
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = _whole(model)
     examples = {f"example {nth}": {"value": value} for nth, value in enumerate(schema.get("examples", []), 1)}
     return {JSON: {"schema": schema, "examples": examples}}
+
+
+def _whole(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's schema with what it refers to in its place: the page knows only the shapes that FastAPI finds."""
+    schema = model.model_json_schema()
+    shapes = schema.pop("$defs", {})
+
+    def whole(part: Any) -> Any:
+        if isinstance(part, list):
+            return [whole(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            part = {**shapes[part["$ref"].rpartition("/")[2]], **{k: v for k, v in part.items() if k != "$ref"}}
+        return {name: whole(value) for name, value in part.items()}
+
+    found: dict[str, Any] = whole(schema)
+    return found
 
 
 def raw_body() -> dict[str, Any]:
@@ -108,6 +125,32 @@ def raw_body() -> dict[str, Any]:
             "example": "(512 bytes an embedding)",
         }
     }
+
+
+STORE: dict[str, Any] = {
+    "name": "store",
+    "in": "path",
+    "required": True,
+    "description": NAME_RULE,
+    "schema": {"type": "string", **NAME_SCHEMA},
+}
+
+
+def parameters(*described: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra=` for a route that reads its parameters itself."""
+    return {"parameters": list(described)}
+
+
+def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """What `body.read_options` reads."""
+    schema = _whole(model)
+    found = []
+    for name, field in schema["properties"].items():
+        described = {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
+        if "description" in field:
+            described["description"] = field["description"]
+        found.append(described)
+    return found
 
 
 def request_body(*kinds: dict[str, Any]) -> dict[str, Any]:

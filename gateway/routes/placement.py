@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,6 +18,7 @@ from gateway.routes.docs import StoreName, json_body, problems, request_body, su
 from gateway.routes.stores import store_answer
 from gateway.schemas.requests import NAME_SCHEMA
 from gateway.schemas.stores import (
+    GroupAnswer,
     MoveAnswer,
     MoveBody,
     PlannedMove,
@@ -139,4 +141,5 @@ def _replica(beat: Heartbeat, lag: int | None) -> ReplicaAnswer:
         rows=rows_of([beat]),
         lag=lag,
         age_s=round(max(0.0, time.time() - beat.at), 3),
+        groups=[GroupAnswer(**asdict(group)) for group in beat.groups],
     )

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request, Response
 
 from common.cluster_map import StoreConfig
-from common.errors import Inconclusive, InvalidRequest, PartialCoverage, StoreRequired
-from common.limits import MAX_PHOTOS, check_name
-from common.types import Scope, Vectors, Verdict
-from gateway.body import JSON, MULTIPART, RAW, Photo, as_rows, content_type, read_json, read_raw, read_upload
+from common.direct import PlainRoute
+from common.errors import InvalidRequest, PartialCoverage
+from common.limits import MAX_PHOTOS
+from common.members import MemberCard
+from common.types import Vectors
+from gateway.answer import packed, result_of
+from gateway.body import (
+    JSON,
+    MULTIPART,
+    RAW,
+    Photo,
+    as_rows,
+    content_type,
+    read_json,
+    read_options,
+    read_raw,
+    read_upload,
+)
+from gateway.deadline import Deadline
+from gateway.identify import Timing
 from gateway.photos import encode, one_face_each, require_face, stack
 from gateway.quality import Purpose, reasons
-from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
-from gateway.schemas.requests import SearchBody, SearchOptions
-from gateway.schemas.search import RecognizeAnswer, ResultAnswer, SearchAnswer, Seen, TimingAnswer
-from gateway.services import Found, Limit, Services
+from gateway.routes.docs import (
+    STORE,
+    json_body,
+    multipart,
+    parameters,
+    problems,
+    query_parameters,
+    raw_body,
+    request_body,
+)
+from gateway.schemas.requests import BatchOptions, SearchBody, SearchOptions
+from gateway.schemas.search import SearchAnswer, Seen
+from gateway.services import Services, services_of
 from gateway.spaces import Space
 from gateway.track import check_one_person
-from gateway.verdict import Asked, Identified, Why
+from gateway.verdict import Asked, Identified
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], route_class=PlainRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,45 +64,45 @@ class Probes:
 @router.post(
     "/v1/stores/{store}/search",
     summary="Identify: who is in this photo?",
+    response_model=SearchAnswer,
     responses=problems(400, 401, 404, 413, 415, 422, 503, 504),
-    openapi_extra=request_body(multipart({}, photos=MAX_PHOTOS, example={}), json_body(SearchBody), raw_body()),
+    openapi_extra=request_body(multipart({}, photos=MAX_PHOTOS, example={}), json_body(SearchBody), raw_body())
+    | parameters(STORE, *query_parameters(SearchOptions)),
 )
-async def search(
-    store: StoreName,
-    request: Request,
-    found: Found,
-    limit: Limit,
-    options: Annotated[SearchOptions, Query()],
-) -> SearchAnswer:
+async def search(request: Request) -> Response:
     """A photo: every face in it is searched. Several photos: they show one person, who is searched for once."""
     started = time.perf_counter()
-    home = await found.view.store(store)
-    probes = await _probes(request, found, home, options.photos)
-    encoded = time.perf_counter()
-    asked = Asked(options.top_k, options.scope, options.exact, options.threshold, options.min_version, probes.photos)
-    answer = await found.identifier.identify(home, probes.embeddings, asked, limit)
-    if not options.allow_partial:
-        _require_full(answer.results)
-    cards = await found.members.cards(result.member_id for result in answer.results if result.member_id is not None)
-    return SearchAnswer(
-        store=store,
-        scope=options.scope,
-        truth=found.view.truth_state,
-        view_age_s=round(found.view.age_s, 3),
-        results=[
-            ResultAnswer.of(result, home, seen, cards.get(result.member_id or ""))
-            for result, seen in zip(answer.results, probes.seen, strict=True)
-        ],
-        timing=TimingAnswer(
-            encode_ms=_ms(encoded - started),
-            home_ms=round(answer.timing.home_ms, 3),
-            fan_out_ms=round(answer.timing.fan_out_ms, 3),
-            total_ms=_ms(time.perf_counter() - started),
-        ),
+    found, store = services_of(request), request.path_params["store"]
+    options = read_options(request, SearchOptions)
+    async with Deadline(found.settings.deadline_s) as limit:
+        home = await found.view.store(store)
+        probes = await _probes(request, found, home, options.photos)
+        encoded = time.perf_counter()
+        answer = await found.identifier.identify(home, probes.embeddings, asked_by(options, probes.photos), limit)
+        check_coverage(answer.results, options)
+        cards = await cards_of(found, answer.results)
+    return json_of(
+        {
+            "store": store,
+            "scope": options.scope,
+            "truth": found.view.truth_state,
+            "view_age_s": round(found.view.age_s, 3),
+            "results": [
+                result_of(result, home, seen, cards) for result, seen in zip(answer.results, probes.seen, strict=True)
+            ],
+            "timing": timing_of(started, encoded, answer.timing),
+        }
     )
 
 
-def _require_full(results: Sequence[Identified]) -> None:
+def asked_by(options: BatchOptions, photos: int) -> Asked:
+    min_version = options.min_version if isinstance(options, SearchOptions) else None
+    return Asked(options.top_k, options.scope, options.exact, options.threshold, min_version, photos)
+
+
+def check_coverage(results: Sequence[Identified], options: BatchOptions) -> None:
+    if options.allow_partial:
+        return
     for result in results:
         if not result.coverage.full:
             raise PartialCoverage(
@@ -85,6 +110,11 @@ def _require_full(results: Sequence[Identified]) -> None:
                 field="allow_partial",
                 coverage=result.coverage.report(),
             )
+
+
+async def cards_of(found: Services, results: Sequence[Identified]) -> dict[str, MemberCard]:
+    members = {result.member_id for result in results if result.member_id is not None}
+    return await found.members.cards(members) if members else {}
 
 
 async def _probes(request: Request, found: Services, home: StoreConfig, photos: int) -> Probes:
@@ -116,52 +146,17 @@ async def _of_photos(photos: Sequence[Photo], found: Services, space: Space) -> 
     return Probes(check_one_person(rows, space.least_alike, "image")[None], [None], len(rows))
 
 
-@router.post(
-    "/recognize",
-    summary="The one-line question: whose face is this?",
-    responses=problems(400, 401, 404, 413, 415, 422, 503, 504),
-    openapi_extra=request_body(
-        multipart(
-            {"store": {"type": "string", "description": "home store; left out: every store at once"}},
-            photos=1,
-            example={"store": "vienna-1"},
-        )
-    ),
-)
-async def recognize(request: Request, found: Found, limit: Limit) -> RecognizeAnswer:
-    """Answers like the classic single-process tutorial service. `null` is said only when every store was searched."""
-    content_type(request, [MULTIPART])
-    upload = await read_upload(request, frozenset({"store"}), photos=(1, 1))
-    home, scope = await _where(upload.fields.get("store"), found)
-    probe = stack(await one_face_each(found.encoder, upload.photos, found.spaces.of_store(home).name))
-    (result,) = (await found.identifier.identify(home, probe, Asked(top_k=1, scope=scope), limit)).results
-    match result.verdict:
-        case Verdict.MATCH:
-            return RecognizeAnswer(result=result.candidates[0].face_id)
-        case Verdict.NO_MATCH:
-            return RecognizeAnswer(result=None)
-        case Verdict.INCONCLUSIVE if result.why is Why.AMBIGUOUS:
-            raise Inconclusive("Two people match nearly alike.", coverage=result.coverage.report())
-        case Verdict.INCONCLUSIVE:
-            raise Inconclusive(
-                f"Nobody matched, but stores {', '.join(result.coverage.missing)} could not be searched.",
-                coverage=result.coverage.report(),
-            )
+def json_of(answer: dict[str, Any]) -> Response:
+    return Response(packed(answer), media_type=JSON)
 
 
-async def _where(store: str | None, found: Services) -> tuple[StoreConfig, Scope]:
-    """The store asked for, home first; else all stores at once, if they may see each other's visitors."""
-    if store is not None:
-        return await found.view.store(check_name("store", store)), Scope.AUTO
-    stores = sorted((await found.view.known_stores()).items())
-    groups = {config.group for _, config in stores}
-    spaces = {config.space for _, config in stores}
-    if len(groups) != 1 or len(spaces) != 1:
-        kinds = f"{len(groups)} groups of stores" if len(groups) != 1 else f"stores in {len(spaces)} embedding spaces"
-        why = f"there are {kinds}" if stores else "there is no store yet"
-        raise StoreRequired(f"Name a store in the form field store: {why}.", field="store")
-    # No store asks, so no store's own settings hold.
-    return replace(stores[0][1], threshold=None, target_fpir=None, margin=None), Scope.GROUP
+def timing_of(started: float, encoded: float, timing: Timing) -> dict[str, float]:
+    return {
+        "encode_ms": _ms(encoded - started),
+        "home_ms": round(timing.home_ms, 3),
+        "fan_out_ms": round(timing.fan_out_ms, 3),
+        "total_ms": _ms(time.perf_counter() - started),
+    }
 
 
 def _ms(seconds: float) -> float:

@@ -81,6 +81,17 @@ RESULT = {
     "coverage": COVERAGE,
     "route": {"mode": "fan_out", "shard": "s1", "versions": {"vienna-1": 12, "graz-1": 4, "linz-1": 9}},
 }
+BATCH_RESULT = {
+    "store": "vienna-1",
+    "mode": "fan_out",
+    "version": 12,
+    "verdict": "match",
+    "candidates": [CANDIDATE],
+    "member": MEMBER_CARD,
+    "threshold": 0.9482,
+    "threshold_measured": True,
+    "coverage": 0,
+}
 SHARD = {
     "shard": "s1",
     "state": "ready",
@@ -98,6 +109,16 @@ SHARD = {
             "rows": 400,
             "lag": 0,
             "age_s": 0.4,
+            "groups": [
+                {
+                    "group": "default",
+                    "space": "dlib-resnet-v1",
+                    "rows": 400,
+                    "index": "flat",
+                    "coded": 0,
+                    "recall": None,
+                }
+            ],
         }
     ],
 }

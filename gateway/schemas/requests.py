@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from common.limits import (
     LEAST_FPIR,
+    MAX_BATCH,
     MAX_EMBEDDINGS,
     MAX_LABEL_VALUE,
     MAX_LABELS,
@@ -124,8 +125,21 @@ class SearchBody(Body):
     embeddings: Annotated[list[Embedding], Field(min_length=1, max_length=MAX_EMBEDDINGS)]
 
 
-class SearchOptions(BaseModel):
-    """Query parameters of a search."""
+class BatchedSearch(Body):
+    store: Name = Field(description="home")
+    embedding: Embedding
+
+
+class BatchBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"searches": [{"store": "vienna-1", "embedding": EMBEDDING}]}]}
+    )
+
+    searches: Annotated[list[BatchedSearch], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class BatchOptions(BaseModel):
+    """Query parameters of many searches at once, alike for all of them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -143,6 +157,19 @@ class SearchOptions(BaseModel):
     photos: int = Field(
         1, ge=1, le=MAX_PHOTOS, description="With embeddings: how many photos of one person each is the mean of."
     )
+
+
+class RawBatchOptions(BatchOptions):
+    stores: str | None = Field(
+        None,
+        max_length=MAX_BATCH * 65,
+        description="With a raw body: the home stores, with commas between; one for all probes, or one a probe.",
+    )
+
+
+class SearchOptions(BatchOptions):
+    """Query parameters of a search."""
+
     min_version: int | None = Field(
         None,
         ge=0,

@@ -7,19 +7,14 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from common.cluster_map import StoreConfig
-from common.members import MemberCard
-from common.types import Candidate, Kind, Scope, Verdict
-from common.vectors import distance
-from gateway.coverage import Coverage
-from gateway.cut import Cut
+from common.types import Kind, Scope, Verdict
 from gateway.encoder import EncodedFace
 from gateway.quality import Reason
 from gateway.schemas import examples
 from gateway.schemas.base import TruthState, with_example
 from gateway.schemas.members import CardAnswer
 from gateway.schemas.photo import BoxAnswer, QualityAnswer
-from gateway.verdict import Identified, Why
+from gateway.verdict import Why
 
 
 class CandidateAnswer(BaseModel):
@@ -35,19 +30,6 @@ class CandidateAnswer(BaseModel):
     """behind the face"""
     threshold: float
     """what its score must reach to be a match: the more photos are behind it, the more"""
-
-    @classmethod
-    def of(cls, candidate: Candidate, cut: Cut) -> CandidateAnswer:
-        return cls(
-            store=candidate.store,
-            face_id=candidate.face_id,
-            score=candidate.score,
-            distance=distance(candidate.score),
-            kind=candidate.kind,
-            member_id=candidate.member_id,
-            photos=candidate.photos,
-            threshold=cut.of(candidate),
-        )
 
 
 class StoresCovered(BaseModel):
@@ -87,10 +69,6 @@ class CoverageAnswer(BaseModel):
     """of the stores that are missing, as last known; null: not known of all of them"""
     shards: ShardsCovered
 
-    @classmethod
-    def of(cls, coverage: Coverage) -> CoverageAnswer:
-        return cls.model_validate(coverage.report())
-
 
 class RouteAnswer(BaseModel):
     mode: Literal["home", "fan_out"]
@@ -129,22 +107,6 @@ class ResultAnswer(BaseModel):
     coverage: CoverageAnswer
     route: RouteAnswer
 
-    @classmethod
-    def of(cls, result: Identified, home: StoreConfig, seen: Seen | None, card: MemberCard | None) -> ResultAnswer:
-        return cls(
-            box=None if seen is None else BoxAnswer.of(seen.face.box),
-            quality=None if seen is None else QualityAnswer.of(seen.face.quality),
-            reasons=[] if seen is None else list(seen.reasons),
-            verdict=result.verdict,
-            reason=result.why,
-            candidates=[CandidateAnswer.of(candidate, result.cut) for candidate in result.candidates],
-            member=None if card is None else CardAnswer.of(card),
-            threshold=result.threshold,
-            threshold_measured=result.cut.measured,
-            coverage=CoverageAnswer.of(result.coverage),
-            route=RouteAnswer(mode=result.mode, shard=home.shard, versions=result.coverage.searched),
-        )
-
 
 class TimingAnswer(BaseModel):
     encode_ms: float
@@ -171,6 +133,48 @@ class SearchAnswer(BaseModel):
     """since the map and the heartbeats were read"""
     results: list[ResultAnswer]
     """one a face found in the photo, largest first; one an embedding, in the order sent"""
+    timing: TimingAnswer
+
+
+class BatchResultAnswer(BaseModel):
+    """About one probe of a batch; what its coverage says stands in `coverages`, once for all that share it."""
+
+    model_config = with_example(examples.BATCH_RESULT)
+    store: str
+    """home"""
+    mode: Literal["home", "fan_out"]
+    version: int | None
+    """of the home store when it was searched: the `expected_version` to enrol a stranger with; null: it was not"""
+    verdict: Verdict
+    reason: Why | None = None
+    """of an inconclusive verdict"""
+    candidates: list[CandidateAnswer]
+    """the farthest above its threshold first"""
+    member: CardAnswer | None
+    threshold: float
+    threshold_measured: bool
+    coverage: int
+    """place in `coverages`"""
+
+
+class BatchAnswer(BaseModel):
+    model_config = with_example(
+        {
+            "scope": "auto",
+            "truth": "ok",
+            "view_age_s": 0.2,
+            "results": [examples.BATCH_RESULT],
+            "coverages": [examples.COVERAGE],
+            "timing": {"encode_ms": 0.1, "home_ms": 2.1, "fan_out_ms": 3.4, "total_ms": 6.2},
+        }
+    )
+    scope: Scope
+    truth: TruthState
+    view_age_s: float
+    """since the map and the heartbeats were read"""
+    results: list[BatchResultAnswer]
+    """one a probe, in the order sent"""
+    coverages: list[CoverageAnswer]
     timing: TimingAnswer
 
 

@@ -88,6 +88,20 @@ class StoresAnswer(BaseModel):
     truth: TruthState
 
 
+class GroupAnswer(BaseModel):
+    """How a replica searches its stores of one group."""
+
+    group: str
+    space: str
+    rows: int
+    index: str
+    """flat, or the factory string of Faiss by whose codes candidates are nominated"""
+    coded: int
+    """rows that have a code; the others are scanned"""
+    recall: float | None
+    """share of rows whose nearest other row the codes found when they were built; null: flat, or not measured yet"""
+
+
 class ReplicaAnswer(BaseModel):
     replica: str
     url: str
@@ -99,6 +113,7 @@ class ReplicaAnswer(BaseModel):
     """versions behind Redis, over all its stores; null while Redis cannot be reached"""
     age_s: float
     """since its last heartbeat"""
+    groups: list[GroupAnswer]
 
 
 class ShardAnswer(BaseModel):

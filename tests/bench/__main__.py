@@ -1,164 +1,198 @@
-"""`make bench`: the hot paths of a real local cluster, each beside its yardstick taken in the same run.
+"""`make bench`: every hot path beside its yardstick, in one run of at most ten minutes, as one table and as JSON.
 
-Ratios are what travels between machines; times are for this one. Rows are random directions: how fast a search is does
-not depend on whose faces they are, how *good* it is `facegrid evaluate` tells.
+Ratios are what travels between machines; rates are for this one, with the load generator on the same cores. The people
+are invented, their embeddings spread as real ones (`faces`). A section that would not end in time is left out, and the
+table says so. `--rows` above a million are for what needs no cluster: truth and replicas of ten million would not fit a
+small machine; the cluster then gets a million.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
-import httpx
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from common.settings import EncoderSettings
-from common.types import Vectors
-from deploy.demo.shoppers import shoppers
-from deploy.local.cluster import LocalCluster
-from deploy.local.embedded_redis import free_port
-from gateway.encoder.decode import decode
-from gateway.encoder.dlib_encoder import DlibEncoder
-from tests.bench.load import Measured, load, request
+from tests.bench import ingest_rates, peers_beside
+from tests.bench.faces import Faces
+from tests.bench.filled import Layout, Truth
+from tests.bench.in_process import PROBES, InProcess
+from tests.bench.photo_searches import photos
+from tests.bench.replica_alone import Replica, measured, report_loaded
+from tests.bench.report import Line, Report
+from tests.bench.searches import (
+    Loads,
+    OneLook,
+    Served,
+    at_home,
+    costs,
+    half_load,
+    shards_compared,
+    strangers,
+    two_gateways,
+)
 
-STORES, FACES_EACH = 30, 200
-CLIENTS = 16
-REQUESTS = 3000
-PHOTOS = 40
-
-
-def unit(seed: int, count: int) -> Vectors:
-    rows = np.random.default_rng(seed).normal(size=(count, 128))
-    return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
-
-class Report:
-    def __init__(self) -> None:
-        self.table = Table("what", "a second", "p50 ms", "p99 ms", "ratio to its yardstick", box=None)
-        self.figures: dict[str, dict[str, float]] = {}
-
-    def add(self, what: str, measured: Measured, ratio: float | None = None, yardstick: str = "") -> None:
-        assert measured.failures == 0, f"{what}: {measured.failures} failures, {measured.answer[:300]!r}"
-        shown = "" if ratio is None else f"{ratio:.2f} of {yardstick}"
-        self.table.add_row(
-            what, f"{measured.per_second:,.0f}", f"{measured.p50_ms:.2f}", f"{measured.p99_ms:.2f}", shown
-        )
-        self.figures[what] = {
-            "per_second": measured.per_second,
-            "p50_ms": measured.p50_ms,
-            "p99_ms": measured.p99_ms,
-        } | ({} if ratio is None else {"ratio": ratio})
+LIMIT_S = 600.0
+SHARDS = 3
+CLUSTER_ROWS = 1_000_000
+STORE_ROWS = 1000
+"""faces of a store, where --stores does not say otherwise"""
+FLAT_S, INDEX_S = 3.0, 2.0
+BLOCKS = (1, 8, 64)
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-async def fill(port: int, rows: Vectors, report: Report) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        for store in range(STORES):
-            (await http.put(f"/v1/stores/S{store}", json={})).raise_for_status()
-    prepared = [
-        request(f"/v1/stores/S{at % STORES}/faces?face_id=f{at}&wait=committed", row.tobytes())
-        for at, row in enumerate(rows)
-    ]
-    report.add(f"enrol, on disk, {CLIENTS} clients", await load(port, prepared, CLIENTS))
-    visible = [
-        request(f"/v1/stores/S{at % STORES}/faces?face_id=v{at}", row.tobytes()) for at, row in enumerate(unit(9, 300))
-    ]
-    report.add("enrol, visible, 1 client", await load(port, visible, 1))
+@dataclass(frozen=True, slots=True)
+class Profile:
+    rows: int
+    stores: int
+    clients: int
+    peers: tuple[str, ...]
+
+    @property
+    def served(self) -> Layout:
+        rows = min(self.rows, CLUSTER_ROWS)
+        return Layout(rows, min(self.stores, rows))
 
 
-async def searches(port: int, rows: Vectors, report: Report) -> None:
-    home = [request(f"/v1/stores/S{at % STORES}/search", rows[at % len(rows)].tobytes()) for at in range(REQUESTS)]
-    first = await load(port, home[:200], 1)
-    report.add("search at home, 1 client", first)
-    bare_port = free_port()
-    bare = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", str(bare_port), str(len(first.answer))])
-    try:
-        await answering(bare_port)
-        yardstick = await load(bare_port, [request("/", rows[0].tobytes())] * REQUESTS, CLIENTS)
-    finally:
-        bare.kill()
-        bare.wait()
-    report.add(f"bare endpoint, {CLIENTS} clients", yardstick)
-    measured = await load(port, home, CLIENTS)
-    ratio = measured.per_second / yardstick.per_second
-    report.add(f"search at home, {CLIENTS} clients", measured, ratio, "bare endpoint")
-    strangers = [request("/v1/stores/S0/search", row.tobytes()) for row in unit(5, REQUESTS // 3)]
-    measured = await load(port, strangers, CLIENTS)
-    ratio = measured.per_second / yardstick.per_second
-    report.add(f"stranger, fan-out, {CLIENTS} clients", measured, ratio, "bare endpoint")
+class Bench:
+    def __init__(self, profile: Profile, report: Report) -> None:
+        self.profile = profile
+        self.report = report
+        self.faces = Faces.load()
+        self._ends = time.monotonic() + LIMIT_S
+
+    def fits(self, section: str, fixed_s: float, per_million_s: float = 0.0) -> bool:
+        """Whether there is time for a section that takes about so long; if not, the report says so."""
+        needs = fixed_s + per_million_s * self.profile.served.rows / 1e6
+        left = self._ends - time.monotonic()
+        if left < needs:
+            self.report.leave_out(section, f"it takes about {needs:.0f} s, {max(0, left):.0f} s are left")
+        return left >= needs
+
+    def left_s(self) -> float:
+        return self._ends - time.monotonic()
+
+    async def run(self) -> None:
+        layout = self.profile.served
+        if self.profile.rows > layout.rows:
+            async with InProcess.started(Layout(self.profile.rows, self.profile.stores)) as alone:
+                await self.in_process(alone, self.profile.rows)
+        with tempfile.TemporaryDirectory() as folder:
+            async with InProcess.started(layout) as alone:
+                if self.profile.rows == layout.rows:
+                    await self.in_process(alone, layout.rows)
+                await self.on_a_cluster(Path(folder), alone)
+            if self.fits("photos", 20):
+                await photos(Path(folder), CORES, self.report)
+        await self.peers()
+
+    async def in_process(self, alone: InProcess, rows: int) -> None:
+        """Must show 1."""
+        self.report.say(f"{rows:,} rows are drawn and indexed ...")
+        section = f"in process, {rows:,} rows, one core"
+        flat = (await alone.ask("flat", seconds=FLAT_S))["per_second"]
+        self.report.add(Line(section, "exact, flat, one probe at a time", flat, "probes/s"))
+        for block in BLOCKS:
+            told = await alone.ask("search", seconds=INDEX_S, block=block, threads=1)
+            line = Line(section, f"ShardIndex, {block} at a time", told["per_second"], "probes/s")
+            self.report.add(line.beside(told["per_second"] / flat, "exact", "≥ 15" if block == 1 else ""))
+        told = await alone.ask("recall")
+        for name, wanted in (("all", "≥ 0.998"), ("strangers", ""), ("passing", "≥ 0.9995")):
+            line = Line(section, f"recall@1, {name} of {PROBES}", told[name], "")
+            self.report.add(line.beside(told[name], "exact", wanted))
+        self.report.add(Line(section, "ShardIndex built", rows / told["built_s"], "faces/s"))
+
+    async def on_a_cluster(self, folder: Path, alone: InProcess) -> None:
+        layout, truth = self.profile.served, Truth(folder)
+        try:
+            empty, before = await measured(truth, "s9"), await truth.used()
+            self.report.say(f"{layout.rows:,} faces are written to {layout.stores:,} stores ...")
+            await truth.fill(self.faces, layout, shards=1)
+            await self.replica_alone(truth, empty, before)
+            await truth.place(SHARDS)
+            await self.on_three_shards(truth, alone)
+        finally:
+            truth.close()
+
+    async def replica_alone(self, truth: Truth, empty: Replica, before: int) -> None:
+        if self.fits("one replica with all of it, restarted", 10, 30):
+            report_loaded(
+                self.report, self.profile.served.rows, empty, await measured(truth), await truth.used() - before
+            )
+
+    async def on_three_shards(self, truth: Truth, alone: InProcess) -> None:
+        layout, report, loads = self.profile.served, self.report, Loads.of(self.faces, self.profile.served)
+        compare = self.fits("one shard instead of three", 150, 30)
+        async with truth.cluster(SHARDS) as cluster:
+            served = Served.by(cluster, loads, self.profile.clients, SHARDS)
+            full = await at_home(served, report)
+            await strangers(served, alone, CORES, report)
+            await costs(served, report)
+            if self.fits("half of that load", 15):
+                await half_load(served, self.faces, layout, full, report)
+            if self.fits("two gateways", 25):
+                await two_gateways(served, truth.url, report)
+            three = await OneLook.at(served) if compare else None
+            if self.fits("ingest", 40):
+                await ingest_rates.measure(cluster.port, truth, self.faces, layout, self.profile.clients, report)
+        if three is not None and self.fits("one shard instead of three", 30, 30):
+            await truth.place(1)
+            async with truth.cluster(1) as cluster:
+                served = Served.by(cluster, loads, self.profile.clients, 1)
+                await served.warm()
+                shards_compared(three, await OneLook.at(served), report)
+
+    async def peers(self) -> None:
+        if self.profile.peers:
+            profile = self.profile
+            await peers_beside.measure(profile.peers, profile.served, profile.clients, self.left_s, self.report)
 
 
-async def answering(port: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+def _number(text: str) -> int:
+    """1e6 as well as 1000000."""
+    return int(float(text))
 
 
-def in_process(rows: Vectors, report: Report) -> None:
-    """What Faiss alone needs for the same rows, flat, one probe at a time, one thread."""
-    faiss.omp_set_num_threads(1)
-    probes = unit(5, 300)
-    times = []
-    for probe in probes:
-        started = time.perf_counter()
-        faiss.knn(probe[None], rows, 5, metric=faiss.METRIC_INNER_PRODUCT)
-        times.append(time.perf_counter() - started)
-    times.sort()
-    took = sum(times)
-    measured = Measured(len(times) / took, 1000 * times[150], 1000 * times[297], 0, b"")
-    report.add(f"Faiss in process, {len(rows):,} rows", measured)
-
-
-async def photos(port: int, report: Report) -> None:
-    pictures = [photo for shopper in shoppers(4, 2) for photo in shopper.photos]
-    settings, encoder = EncoderSettings(), DlibEncoder()
-    started = time.perf_counter()
-    for photo in pictures:
-        encoder.encode(decode(photo, settings), max_faces=1, thumbnails=False)
-    alone = len(pictures) / (time.perf_counter() - started)
-    prepared = [_multipart("/v1/stores/S0/search", pictures[at % len(pictures)]) for at in range(PHOTOS)]
-    measured = await load(port, prepared, 4)
-    cores = os.cpu_count() or 1
-    report.add("photo search, 4 clients", measured, measured.per_second / (cores * alone), f"{cores} bare encoders")
-
-
-def _multipart(path: str, photo: bytes) -> bytes:
-    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p.jpg"\r\n\r\n'
-    return request(path, head + photo + b"\r\n--b--\r\n", "multipart/form-data; boundary=b")
-
-
-async def measure(cluster: LocalCluster) -> Report:
-    report, rows = Report(), unit(1, STORES * FACES_EACH)
-    await fill(cluster.port, rows, report)
-    await searches(cluster.port, rows, report)
-    await photos(cluster.port, report)
-    in_process(rows, report)
-    return report
+def chosen(arguments: Sequence[str] | None = None) -> tuple[Profile, Path]:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rows", type=_number, default=100_000, help="enrolled people, such as 1e6")
+    parser.add_argument("--stores", type=_number, help="stores they are spread over; default: one for each 1,000")
+    parser.add_argument("--clients", type=int, default=16, help="connections that search at once")
+    parser.add_argument(
+        "--peers",
+        type=peers_beside.named,
+        default=(),
+        help="all, none, or names as python -m tests.bench.peers --help has",
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the figures go as JSON")
+    told = parser.parse_args(arguments)
+    stores = told.stores or max(1, told.rows // STORE_ROWS)
+    return Profile(told.rows, stores, told.clients, told.peers), told.out
 
 
 def main() -> None:
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder, LocalCluster(Path(folder) / "data", port=free_port()) as cluster:
-        console.print(f"{STORES} stores x {FACES_EACH} faces on 3 shards, {os.cpu_count()} cores, load included …")
-        report = asyncio.run(measure(cluster))
-    console.print(report.table)
-    out = Path("build/bench.json")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(report.figures, indent=2) + "\n")
+    profile, out = chosen()
+    console = Console(width=None if Console().is_terminal else 140)
+    report = Report(console, wanted=profile.rows >= CLUSTER_ROWS)
+    started = time.monotonic()
+    asyncio.run(Bench(profile, report).run())
+    took = time.monotonic() - started
+    layout = profile.served
+    title = (
+        f"{layout.rows:,} faces in {layout.stores:,} stores, {SHARDS} shards, {profile.clients} clients, {CORES} cores "
+        f"with the load generator; {took:.0f} s"
+    )
+    console.print("", report.table(title))
+    for section, why in report.left_out.items():
+        console.print(f"Left out: {section}; {why}.")
+    report.write(out, {"rows": profile.rows, "stores": layout.stores, "clients": profile.clients, "seconds": took})
     console.print(f"Figures: {out}")
 
 

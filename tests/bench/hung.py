@@ -24,7 +24,7 @@ from rich.table import Table
 from common.types import Vectors
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
-from tests.bench.__main__ import unit
+from tests.bench.faces import unit
 from tests.bench.load import Measured, load, request
 
 SHARDS, STORES, FACES = 3, 12, 1200

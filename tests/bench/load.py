@@ -1,12 +1,15 @@
-"""A load generator that costs little: prepared requests over kept connections, answers read by their length.
+"""A load generator that costs little: prepared requests over kept connections, sent by a process of its own.
 
-An HTTP library would be busier than the servers it measures (httpx: about 1,000 requests a second a core).
+An HTTP library would be busier than the servers it measures (httpx: about 1,000 requests a second a core), and a
+generator inside the measuring process would wait for that one's other work. `load_process` is what sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +21,10 @@ class Measured:
     p99_ms: float
     failures: int
     answer: bytes
-    """the body of the last answer"""
+    """the body of the last answer; of the first failure, if there was one"""
     max_ms: float = 0.0
+    cpu_us: float = 0.0
+    """CPU microseconds of the generator a request"""
 
 
 def request(path: str, body: bytes, content_type: str = "application/octet-stream") -> bytes:
@@ -27,37 +32,42 @@ def request(path: str, body: bytes, content_type: str = "application/octet-strea
     return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body
 
 
-async def load(port: int, requests: Sequence[bytes], clients: int, expected: bytes = b"") -> Measured:
-    """Send every request once, from `clients` connections that each wait for their answer. A failure is an answer of
-    another status than 2xx, or without the `expected` bytes in it."""
-    waiting = iter(requests)
-    times: list[float] = []
-    failures = 0
-    last = b""
+async def load(
+    port: int,
+    requests: Sequence[bytes],
+    clients: int,
+    expected: bytes = b"",
+    *,
+    times: int = 1,
+    seconds: float | None = None,
+    rate: float | None = None,
+) -> Measured:
+    """Send every request once from so many connections; with `seconds`, over and over until they are gone.
 
-    async def client() -> None:
-        nonlocal failures, last
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for prepared in waiting:
-            started = time.perf_counter()
-            writer.write(prepared)
-            head = await reader.readuntil(b"\r\n\r\n")
-            last = await reader.readexactly(_length(head))
-            times.append(time.perf_counter() - started)
-            failures += not head.startswith(b"HTTP/1.1 2") or expected not in last
-        writer.close()
-
-    started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
-    took = time.perf_counter() - started
-    times.sort()
-    p50, p99 = (1000 * times[int(len(times) * share)] for share in (0.5, 0.99))
-    return Measured(len(times) / took, p50, p99, failures, last, 1000 * times[-1])
-
-
-def _length(head: bytes) -> int:
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    raise ValueError("an answer without a length")
+    Without a `rate` each connection waits for its answer and goes on (closed loop). With one, requests are due at
+    random moments, so many a second on average, whatever the answers do (open loop), and latency counts from the moment
+    a request was due, not from when a connection was free for it. A failure is an answer of another status than 2xx,
+    without the `expected` bytes so many `times`, or none because the connection was closed.
+    """
+    what = {
+        "port": port,
+        "clients": clients,
+        "expected": expected.hex(),
+        "times": times,
+        "seconds": seconds,
+        "rate": rate,
+        "lengths": [len(each) for each in requests],
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bench.load_process", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        out, _ = await child.communicate(json.dumps(what).encode() + b"\n" + b"".join(requests))
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    if child.returncode != 0:
+        raise RuntimeError(f"The load generator ended with exit code {child.returncode}.")
+    told = json.loads(out)
+    return Measured(**told | {"answer": bytes.fromhex(told["answer"])})

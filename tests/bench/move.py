@@ -28,16 +28,11 @@ from common.truth import connect
 from common.types import DLIB_SPACE, Kind, Vectors
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
+from tests.bench.faces import unit
 
 BATCH = 1000
 STORE, NEIGHBOUR = "moved", "neighbour"
 POLL_S = 0.05
-
-
-def unit(seed: int, count: int) -> Vectors:
-    rows = np.random.default_rng(seed).standard_normal((count, 128), dtype=np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
 
 
 @dataclass

@@ -109,7 +109,7 @@ async def test_a_match_at_another_store_shows_the_member_too(chain: Cluster) -> 
 async def test_binding_keeps_templates_labels_and_time_of_creation_and_is_no_sighting(
     chain: Cluster, redis: Redis
 ) -> None:
-    await chain.enrol("A", unit(3), face_id="bob")
+    await chain.enrol("A", unit(3, 2), face_id="bob")
     before = (await chain.http.get("/v1/stores/A/faces/bob")).json()
     seen = await redis.zscore(keys.seen("A"), "bob")
     templates = await redis.hget(keys.templates("A"), "bob")

@@ -21,7 +21,9 @@ from common.settings import ShardSettings
 from common.truth import connect
 from common.types import DLIB_SPACE, VISITOR, Candidate, KnownAs, Vectors
 from shard.app import create_app
+from shard.gallery import Gallery
 from shard.replica import Replica
+from shard.shard_index import ServedStore
 
 PATIENCE_S = 20.0
 
@@ -148,3 +150,7 @@ async def ready(settings: ShardSettings) -> AsyncIterator[Running]:
         await eventually(lambda: one.replica.follower.state == "ready")
         await one.incarnations()
         yield one
+
+
+def empty_store(dimension: int = 128, group: str = "default") -> ServedStore:
+    return ServedStore("i", DLIB_SPACE, Gallery(dimension), 0, 0, group)

@@ -17,8 +17,14 @@ from common.types import DLIB_SPACE
 from tests.shard.helpers import Running, Writer, eventually, ready, running, settings_for, unit
 
 ROWS = unit(10)
-QUERY: dict[str, Any] = {"stores": {"A": "i"}, "d": 128, "probes": ROWS[:2].tobytes(), "k": 3, "exact": False}
-CALL: dict[str, Any] = {"space": DLIB_SPACE, "remaining_ms": 5000, "queries": [QUERY]}
+CALL: dict[str, Any] = {
+    "space": DLIB_SPACE,
+    "remaining_ms": 5000,
+    "scopes": [{"A": "i"}],
+    "queries": [[0, 2, 3, False, None]],
+    "d": 128,
+    "probes": ROWS[:2].tobytes(),
+}
 
 
 @pytest.fixture
@@ -61,15 +67,18 @@ NAN = np.full(128, np.nan, dtype="<f4").tobytes()
         (ormsgpack.packb([1, 2]), (400, "MALFORMED_BODY", "body")),
         (ormsgpack.packb({**CALL, "queries": 7}), (400, "MALFORMED_BODY", "body")),
         (ormsgpack.packb({**CALL, "remaining_ms": float("inf")}), (400, "MALFORMED_BODY", "body")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"stores": {"A": 7}}]}), (400, "MALFORMED_BODY", "body")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": b"123"}]}), (400, "MALFORMED_BODY", "probes")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": b""}]}), (400, "MALFORMED_BODY", "probes")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"d": 0}]}), (400, "MALFORMED_BODY", "probes")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"probes": NAN}]}), (400, "MALFORMED_BODY", "probes")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"k": 0}]}), (400, "MALFORMED_BODY", "k")),
-        (ormsgpack.packb({**CALL, "queries": [QUERY | {"k": 101}]}), (400, "MALFORMED_BODY", "k")),
+        (ormsgpack.packb({**CALL, "scopes": [{"A": 7}]}), (400, "MALFORMED_BODY", "body")),
+        (ormsgpack.packb({**CALL, "queries": [[1, 2, 3, False, None]]}), (400, "MALFORMED_BODY", "body")),
+        (ormsgpack.packb({**CALL, "queries": [[0, 3, 3, False, None]]}), (400, "MALFORMED_BODY", "body")),
+        (ormsgpack.packb({**CALL, "queries": [[0, 2, 3, False, ["A"]]]}), (400, "MALFORMED_BODY", "body")),
+        (ormsgpack.packb(CALL | {"probes": b"123"}), (400, "MALFORMED_BODY", "probes")),
+        (ormsgpack.packb(CALL | {"probes": b""}), (400, "MALFORMED_BODY", "probes")),
+        (ormsgpack.packb(CALL | {"d": 0}), (400, "MALFORMED_BODY", "probes")),
+        (ormsgpack.packb(CALL | {"probes": 2 * NAN}), (400, "MALFORMED_BODY", "probes")),
+        (ormsgpack.packb({**CALL, "queries": [[0, 2, 0, False, None]]}), (400, "MALFORMED_BODY", "k")),
+        (ormsgpack.packb({**CALL, "queries": [[0, 2, 101, False, None]]}), (400, "MALFORMED_BODY", "k")),
         (
-            ormsgpack.packb({**CALL, "queries": [QUERY | {"d": 64, "probes": unit(2, dimension=64).tobytes()}]}),
+            ormsgpack.packb(CALL | {"d": 64, "probes": unit(2, dimension=64).tobytes()}),
             (422, "WRONG_SPACE", "space"),
         ),
         (ormsgpack.packb({**CALL, "space": "unknown"}), (422, "WRONG_SPACE", "space")),
@@ -142,6 +151,7 @@ async def test_the_status_tells_versions_and_rows_and_no_face(one: Running) -> N
         "truth": "ok",
         "rows": 10,
         "stores": {"A": {"version": 10, "rows": 10}},
+        "groups": [{"group": "default", "space": DLIB_SPACE, "rows": 10, "index": "flat", "coded": 0, "recall": None}],
         "missing": [],
     }
 

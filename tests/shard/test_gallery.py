@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.types import VISITOR, Kind, KnownAs, Vectors
-from shard.gallery import Gallery, face_digest, use_one_openmp_thread
+from shard.gallery import Gallery, face_digest
 from tests.shard.helpers import unit
 
 ROWS = unit(40, dimension=8)
@@ -105,30 +101,3 @@ def test_rows_of_another_length_or_number_never_enter() -> None:
         with pytest.raises(ValueError, match="rows of 8"):
             gallery.put(["x"], rows)
     assert len(gallery) == 0
-
-
-def test_a_score_is_the_same_alone_and_among_others() -> None:
-    rows, probe = unit(5000, 1), unit(1, 2)[0]
-    gallery = Gallery(128)
-    gallery.put([f"f{at}" for at in range(5000)], rows)
-    every = gallery.exact_scores(probe)
-    assert every.dtype == np.float32
-    assert np.array_equal(every, (rows.astype(np.float64) * probe.astype(np.float64)).sum(axis=1).astype(np.float32))
-    for at in (0, 1, 4095, 4096, 4999):
-        assert gallery.exact_scores(probe, np.array([at]))[0] == every[at]
-
-
-def test_openmp_threads_are_limited_where_a_search_thread_starts() -> None:
-    with ThreadPoolExecutor(1, initializer=use_one_openmp_thread) as pool:
-        assert pool.submit(faiss.omp_get_max_threads).result() == 1
-
-
-def test_faiss_lets_other_threads_run_while_it_searches() -> None:
-    gallery = Gallery(128)
-    gallery.put([f"f{at}" for at in range(50_000)], unit(50_000))
-    probes, moments = unit(64, 1), 0
-    search = threading.Thread(target=gallery.nominate, args=(probes, 10))
-    search.start()
-    while search.is_alive():
-        moments += 1
-    assert moments > 100  # with the GIL held it would be a handful: one before, one after

@@ -27,12 +27,12 @@ class SlowIndex(ShardIndex):
         self.started = 0
         self.may_end = threading.Event()
 
-    def search(self, query: Query, space: str, give_up_at: float = 0.0) -> QueryReply:
+    def answer(self, call: SearchCall, give_up_at: float = 0.0) -> tuple[QueryReply, ...]:
         if time.monotonic() > give_up_at:
             raise DeadlineExceeded("too late")
         self.started += 1
         assert self.may_end.wait(PATIENCE_S)
-        return super().search(query, space, give_up_at)
+        return super().answer(call, give_up_at)
 
 
 async def test_a_waiting_writer_goes_before_new_searches_and_after_running_ones() -> None:

@@ -9,22 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.types import Candidate, Vectors
+from common.types import DLIB_SPACE, Candidate, Vectors
 from shard.gallery import Gallery
-from shard.ranking import best, probe_blocks
+from shard.group import Group
+from shard.nominees import Part
+from shard.ranking import Piece
+from shard.ranking import best as best_of
 from tests.shard.helpers import truth_of, unit
 
 BASE = unit(6, 3)
 """few different rows, so that most faces tie"""
 
 
-def galleries_of(faces: dict[str, dict[str, Vectors]]) -> list[tuple[str, Gallery]]:
-    galleries = []
+def galleries_of(faces: dict[str, dict[str, Vectors]]) -> Part:
+    """All of them, in one group."""
+    group = Group("default", DLIB_SPACE, 128)
     for store, rows in faces.items():
         gallery = Gallery(128)
         gallery.put(list(rows), np.array(list(rows.values())))
-        galleries.append((store, gallery))
-    return galleries
+        group.admit(store, gallery)
+    return Part.of(group, group.galleries)
+
+
+def best(part: Part, probes: Vectors, top_k: int) -> list[tuple[Candidate, ...]]:
+    return best_of([Piece(part, probes)], top_k)
 
 
 @given(
@@ -83,21 +91,31 @@ def test_sharded_equals_unsharded() -> None:
     rows, probes = unit(2000, 9), unit(3, 10)
     faces = {f"S{at}": {f"f{n}": rows[n % 500] for n in range(at, 2000, 20)} for at in range(20)}
     galleries = galleries_of(faces)
+    group = galleries.group
     whole = best(galleries, probes, 25)
-    halves = zip(best(galleries[::2], probes, 25), best(galleries[1::2], probes, 25), strict=True)
+    halves = zip(*(best(Part.of(group, group.galleries[at::2]), probes, 25) for at in (0, 1)), strict=True)
 
-    def merged(parts: tuple[tuple[Candidate, ...], tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+    def merged(parts: tuple[tuple[Candidate, ...], ...]) -> tuple[Candidate, ...]:
         return tuple(sorted(parts[0] + parts[1], key=lambda c: (-c.score, c.store, c.face_id))[:25])
 
     assert [merged(parts) for parts in halves] == whole
 
 
-def test_no_gallery_gives_no_candidate_for_each_probe() -> None:
-    assert best([], unit(3), 5) == [(), (), ()]
+def test_probes_of_several_stores_rank_together_as_each_by_itself() -> None:
+    rows, probes = unit(60, 9), unit(6, 10)
+    faces = {f"S{at}": {f"f{n}": rows[n % 40] for n in range(at, 60, 3 + at)} for at in range(3)}
+    group = galleries_of(faces).group
+    parts = [Part.of(group, [gallery]) for gallery in group.galleries]
+    together = best_of([Piece(part, probes[2 * at : 2 * at + 2]) for at, part in enumerate(parts)], 20)
+    assert together == [truth_of({f"S{at // 2}": faces[f"S{at // 2}"]}, probe, 20) for at, probe in enumerate(probes)]
 
 
-def test_blocks_cover_every_probe_and_bound_the_nominees() -> None:
-    galleries = galleries_of({f"S{at}": {"f": BASE[0]} for at in range(1000)})
-    blocks = list(probe_blocks(galleries, unit(50), 100))
-    assert np.array_equal(np.concatenate(blocks), unit(50))
-    assert max(len(block) for block in blocks) * 1000 * 108 <= 1_000_000
+def test_each_probe_passes_over_its_own_home() -> None:
+    rows, probes = unit(900, 9), unit(4, 10)
+    faces = {f"S{at}": {f"f{n}": rows[n] for n in range(at, 900, 3)} for at in range(3)}
+    part = galleries_of(faces)
+    homes = np.array([0, 1, 2, -1], dtype=np.int32)
+    found = best_of([Piece(part, probes, homes)], 50)
+    for home, probe, hits in zip(homes, probes, found, strict=True):
+        others = {store: rows for store, rows in faces.items() if store != f"S{home}"}
+        assert hits == truth_of(others, probe, 50)

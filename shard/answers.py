@@ -1,0 +1,135 @@
+"""The queries of one call, answered together.
+
+Queries that name the very same stores become one piece of work. What is asked of different stores of a group, one store
+each as at home, is scored and ranked in one go. A block of such work is at most `BLOCK` probes: that bounds its memory,
+and the time between two looks at the clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import TypeAlias
+
+import numpy as np
+
+from common.errors import DeadlineExceeded
+from common.types import Candidate, StoreView
+from common.wire import Query, QueryReply
+from shard.group import Group
+from shard.nominees import Owners, Part
+from shard.ranking import Found, Piece, best, rank
+from shard.rows import NOBODY
+
+BLOCK = 64
+SCANNED_AT_ONCE = 8_000_000
+"""rows times probes of a block whose rows are all scanned: 0.1 to 0.2 s of one core"""
+
+Homes: TypeAlias = Callable[[Group, Sequence[str]], Owners]
+"""the numbers that stores of these names have in the group"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a query's stores come to at this moment."""
+
+    searched: dict[str, StoreView]
+    parts: tuple[Part, ...]
+    """one a group"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    piece: Piece
+    numbers: range
+    """of its probes among all probes of the call"""
+
+
+def answered(queries: Sequence[Query], asked: Sequence[Asked], homes: Homes, give_up_at: float) -> list[QueryReply]:
+    """Raises DeadlineExceeded once `time.monotonic()` passes `give_up_at`."""
+    found: list[Found] = [[] for query in queries for _ in query.probes]
+    for (_, top_k, exact), jobs in _jobs(queries, asked, homes).items():
+        for block in _blocks(jobs, exact=exact):
+            if time.monotonic() >= give_up_at:
+                raise DeadlineExceeded("The search ran out of time.")
+            numbers = chain.from_iterable(job.numbers for job in block)
+            for number, hits in zip(numbers, best(_joined(block), top_k, exact=exact), strict=True):
+                found[number].append(hits)
+    each = iter(found)
+    return [
+        QueryReply(one.searched, tuple([_merged(next(each), query.top_k) for _ in query.probes]))
+        for query, one in zip(queries, asked, strict=True)
+    ]
+
+
+def _jobs(queries: Sequence[Query], asked: Sequence[Asked], homes: Homes) -> dict[tuple[int, int, bool], list[Job]]:
+    """What can be done together: of one group, with as many candidates, all exact or none. Those that ask about the
+    same part are neighbours."""
+    jobs: dict[tuple[int, int, bool], list[Job]] = {}
+    first = 0
+    for query, one in zip(queries, asked, strict=True):
+        numbers = range(first, first + len(query.probes))
+        first = numbers.stop
+        for part in (part for part in one.parts if part.rows):
+            theirs = homes(part.group, query.homes) if query.homes and any(query.homes) else None
+            together = jobs.setdefault((id(part.group), query.top_k, query.exact), [])
+            together.append(Job(Piece(part, query.probes, theirs), numbers))
+    for together in jobs.values():
+        together.sort(key=lambda job: id(job.piece.part))
+    return jobs
+
+
+def _blocks(jobs: Sequence[Job], *, exact: bool) -> Iterator[list[Job]]:
+    block: list[Job] = []
+    left = BLOCK
+    for job in chain.from_iterable(_cut(job, _most(job.piece.part, exact=exact)) for job in jobs):
+        weight = len(job.numbers) * BLOCK // _most(job.piece.part, exact=exact)
+        if block and weight > left:
+            yield block
+            block, left = [], BLOCK
+        block.append(job)
+        left -= weight
+    if block:
+        yield block
+
+
+def _most(part: Part, *, exact: bool) -> int:
+    """How many probes a block may have that asks about this part."""
+    scan = exact or part.group.codes is None
+    return max(1, min(BLOCK, SCANNED_AT_ONCE // part.rows)) if scan else BLOCK
+
+
+def _cut(job: Job, most: int) -> Iterator[Job]:
+    part, probes, homes = job.piece.part, job.piece.probes, job.piece.homes
+    if len(probes) <= most:
+        yield job
+        return
+    for at in range(0, len(probes), most):
+        here = slice(at, at + most)
+        yield Job(Piece(part, probes[here], None if homes is None else homes[here]), job.numbers[here])
+
+
+def _joined(block: Sequence[Job]) -> list[Piece]:
+    """One piece for all jobs about the same part."""
+    return [_one_piece([job.piece for job in jobs]) for _, jobs in groupby(block, key=lambda job: id(job.piece.part))]
+
+
+def _one_piece(pieces: Sequence[Piece]) -> Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    homes = None
+    if any(piece.homes is not None for piece in pieces):
+        homes = np.concatenate([_homes(piece) for piece in pieces])
+    return Piece(pieces[0].part, np.concatenate([piece.probes for piece in pieces]), homes)
+
+
+def _homes(piece: Piece) -> Owners:
+    return np.full(len(piece.probes), NOBODY, dtype=np.int32) if piece.homes is None else piece.homes
+
+
+def _merged(of_groups: Found, top_k: int) -> tuple[Candidate, ...]:
+    if len(of_groups) == 1:
+        return of_groups[0]
+    return tuple(sorted(chain.from_iterable(of_groups), key=rank)[:top_k])

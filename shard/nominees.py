@@ -1,0 +1,136 @@
+"""Which slots of a group's rows may hold the best answers to a probe: by a scan of all rows, or by their codes.
+
+A query asks about some stores of the group (`Part`), and for each probe it may pass over one of them, the store whose
+rows it was compared with already. Whatever nominates also comes upon rows of other stores and of that one: they are
+passed over, and where too few nominees stay, more are asked for, until there are enough or all rows were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from common.types import Vectors
+from shard.gallery import Gallery
+from shard.group import Group
+from shard.products import nearest, quick_scores
+from shard.rows import NOBODY, Slots
+
+DEPTH = 100
+"""nominees by codes for one probe, of all rows: recall@1 of strangers among a million is 1.000, with 50 it is 0.984"""
+MOST_DEPTH = 2000
+"""where more would be needed, because few of the rows are asked about, a scan of those is faster"""
+SCANNED_ROWS = 10_000
+"""so many rows are scanned even where there are codes"""
+JOINED_SLOTS = 512
+"""runs so near to each other are scanned in one go: a scan of as many rows costs what beginning another one does"""
+
+Owners: TypeAlias = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The rows of some stores of a group. Good until the next write."""
+
+    group: Group
+    rows: int
+    spans: tuple[tuple[int, int], ...]
+    """slots from, up to; between them there may be some of others"""
+    allowed: npt.NDArray[np.bool_] | None
+    """(galleries + 1,), by owner, of NOBODY the last; None: the spans hold nothing else"""
+
+    @classmethod
+    def of(cls, group: Group, galleries: Iterable[Gallery]) -> Part:
+        found = sorted((one.run.start, one.run.stop, one.number) for one in galleries)
+        if len(found) == 1:
+            start, stop, _ = found[0]
+            return cls(group, stop - start, ((start, stop),) if stop > start else (), None)
+        allowed = np.zeros(len(group.galleries) + 1, dtype=np.bool_)
+        allowed[[number for _, _, number in found]] = True
+        spans: list[tuple[int, int]] = []
+        for start, stop, _ in found:
+            if spans and start - spans[-1][1] <= JOINED_SLOTS:
+                spans[-1] = spans[-1][0], stop
+            elif stop > start:
+                spans.append((start, stop))
+        return cls(group, sum(stop - start for start, stop, _ in found), tuple(spans), allowed)
+
+
+def scanned(part: Part, probes: Vectors, homes: Owners | None, width: int) -> tuple[Slots, Vectors]:
+    """Per probe of (q, d) the slots (q, width) of the part's rows that look best by their quick scores (q, width), in
+    no order; all of its rows where there are fewer, and then -1 and -inf. Probe i passes over the gallery homes[i]."""
+    found = [_in_span(part, span, probes, homes, width) for span in part.spans]
+    if len(found) == 1:
+        return found[0]
+    slots = np.concatenate([np.full((len(probes), 0), -1), *(one for one, _ in found)], axis=1)
+    scores = np.concatenate([np.empty((len(probes), 0), dtype=np.float32), *(one for _, one in found)], axis=1)
+    return _best(slots, scores, width)
+
+
+def _in_span(
+    part: Part, span: tuple[int, int], probes: Vectors, homes: Owners | None, width: int
+) -> tuple[Slots, Vectors]:
+    start, stop = span
+    rows = part.group.rows.vectors[start:stop]
+    enough = min(width, len(rows))
+    wanted = width if homes is None else 2 * width
+    while True:
+        scores, slots = nearest(probes, rows, wanted)
+        slots += start
+        if part.allowed is None and homes is None:
+            return slots, scores
+        _pass_over(part, slots, scores, homes)
+        if wanted >= len(rows) or (np.count_nonzero(slots >= 0, axis=1) >= enough).all():
+            return _best(slots, scores, width)
+        wanted *= 4
+
+
+def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slots | None:
+    """The same slots by the group's codes, but for rows that the codes misjudge. None where there are no codes, where a
+    scan will be faster, or where it is needed for want of nominees."""
+    codes = part.group.codes
+    if codes is None or part.rows <= SCANNED_ROWS:
+        return None
+    fresh = codes.fresh(part.group.rows)
+    depth = DEPTH * len(codes) // max(1, part.rows)
+    enough = min(width, part.rows)
+    depth = max(DEPTH, 2 * width, depth)
+    while depth <= MOST_DEPTH:
+        slots = codes.nominate(probes, depth)
+        if len(fresh):
+            slots = np.concatenate([slots, np.broadcast_to(fresh, (len(probes), len(fresh)))], axis=1)
+        _pass_over(part, slots, None, homes)
+        if (np.count_nonzero(slots >= 0, axis=1) >= enough).all():
+            return _best(slots, quick_scores(probes, part.group.rows.vectors, slots), width)[0]
+        depth *= 2
+    return None
+
+
+def every_slot(part: Part, homes: Owners | None) -> Slots:
+    """Of one probe."""
+    slots = np.concatenate([np.arange(start, stop) for start, stop in part.spans])[None]
+    _pass_over(part, slots, None, homes)
+    return slots[slots >= 0]
+
+
+def _pass_over(part: Part, slots: Slots, scores: Vectors | None, homes: Owners | None) -> None:
+    """Set slots to -1, and their scores to -inf, that are not of the part or of the probe's home."""
+    owners = part.group.rows.owners[slots]
+    owners[slots < 0] = NOBODY
+    over = owners == NOBODY if part.allowed is None else ~part.allowed[owners]
+    if homes is not None:
+        over |= owners == homes[:, None]
+    slots[over] = -1
+    if scores is not None:
+        scores[over] = -np.inf
+
+
+def _best(slots: Slots, scores: Vectors, width: int) -> tuple[Slots, Vectors]:
+    if slots.shape[1] <= width:
+        return slots, scores
+    chosen = np.argpartition(scores, scores.shape[1] - width, axis=1)[:, -width:]
+    return np.take_along_axis(slots, chosen, 1), np.take_along_axis(scores, chosen, 1)

@@ -1,0 +1,54 @@
+"""Inner products of probes and rows, quick and exact.
+
+Scores come in two kinds. Faiss nominates by float32 sums, whose last bits depend on the processor and on how many
+probes came together; what leaves is `exact_scores`: the dot product in float64, rounded once to float32. The same
+row and probe give the same score in every gallery, batch and replica.
+
+Nothing here calls numpy's BLAS, which would start threads of its own: Faiss counts its threads per calling thread.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+
+from common.types import Vectors
+from shard.rows import Slots
+
+EXACT_BLOCK = 4096
+"""rows scored in float64 at once: 4 MB at d = 128"""
+
+
+def use_one_openmp_thread() -> None:
+    """Call it on each search thread: OpenMP counts per calling thread, and the cores are shared out by the threads."""
+    faiss.omp_set_num_threads(1)
+
+
+def nearest(probes: Vectors, rows: Vectors, width: int) -> tuple[Vectors, Slots]:
+    """Per probe of (q, d) the `width` rows that look best, at most all: float32 scores and positions, both (q, width),
+    best first."""
+    return faiss.knn(probes, rows, min(width, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
+
+
+def quick_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:
+    """Float32 scores (q, w) of the rows in these slots (q, w) against each probe of (q, d), without copying the rows;
+    -inf where the slot is negative."""
+    there = np.ascontiguousarray(np.maximum(slots, 0))
+    scores = np.empty(slots.shape, dtype=np.float32)
+    probes = np.ascontiguousarray(probes)
+    pointers = (faiss.swig_ptr(array) for array in (scores, probes, rows, there))
+    faiss.fvec_inner_products_by_idx(*pointers, probes.shape[1], *slots.shape)  # type: ignore[attr-defined]
+    scores[slots < 0] = -np.inf
+    return scores
+
+
+def exact_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:
+    """The scores (n,) of the rows in these slots (n,) against as many probes (n, d), or against one (d,)."""
+    scores = np.empty(len(slots), dtype=np.float32)
+    for at in range(0, len(slots), EXACT_BLOCK):
+        here = slice(at, at + EXACT_BLOCK)
+        theirs = probes if probes.ndim == 1 else probes[here]
+        # A product of two float32 is exact in float64, and numpy adds each row's d products in an order that depends
+        # on d alone; BLAS would not promise that.
+        scores[here] = np.multiply(rows[slots[here]], theirs, dtype=np.float64).sum(axis=1)
+    return scores

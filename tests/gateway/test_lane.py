@@ -1,0 +1,125 @@
+"""What leaves together, and what a call that hangs, fails or is given up means for those that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from common.wire import Query
+from gateway.deadline import Deadline
+from gateway.lane import CALLS_AT_ONCE, MOST_PROBES, First, Lane, Waiting
+
+
+def query(probes: int = 1) -> Query:
+    return Query({"A": "i"}, np.zeros((probes, 2), dtype=np.float32), 5)
+
+
+class Shard:
+    """Answers each call when it is let; `calls` are the numbers of queries in them."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.probes: list[int] = []
+        self.cancelled = 0
+        self.gate = asyncio.Event()
+
+    async def send(self, waiting: Sequence[Waiting]) -> list[First]:
+        self.calls.append(len(waiting))
+        self.probes.append(sum(len(one.query.probes) for one in waiting))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return [First(None, ()) for _ in waiting]
+
+
+def asked(lane: Lane, count: int, probes: int = 1) -> list[asyncio.Task[First]]:
+    return [asyncio.create_task(lane.ask(query(probes), Deadline(10))) for _ in range(count)]
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_comes_in_one_turn_of_the_loop_leaves_in_one_call() -> None:
+    shard = Shard()
+    tasks = asked(Lane(shard.send, lambda: 60), 7)
+    await settled()
+    assert shard.calls == [7]
+    shard.gate.set()
+    assert len(await asyncio.gather(*tasks)) == 7
+
+
+async def test_what_comes_while_all_calls_are_under_way_leaves_together_in_the_next() -> None:
+    shard = Shard()
+    lane, tasks = Lane(shard.send, lambda: 60), []
+    for _ in range(CALLS_AT_ONCE + 5):
+        tasks += asked(lane, 1)
+        await settled()
+    assert shard.calls == [1] * CALLS_AT_ONCE
+    shard.gate.set()
+    await asyncio.gather(*tasks)
+    assert shard.calls == [1] * CALLS_AT_ONCE + [5]
+
+
+async def test_a_call_takes_no_more_probes_than_are_good_for_the_first_of_them() -> None:
+    shard = Shard()
+    shard.gate.set()
+    await asyncio.gather(*asked(Lane(shard.send, lambda: 60), 5, MOST_PROBES // 2))
+    assert shard.probes == [MOST_PROBES, MOST_PROBES, MOST_PROBES // 2]
+
+
+async def test_one_query_with_more_probes_than_that_goes_by_itself() -> None:
+    shard = Shard()
+    shard.gate.set()
+    await asyncio.gather(*asked(Lane(shard.send, lambda: 60), 2, MOST_PROBES + 1))
+    assert shard.calls == [1, 1]
+
+
+async def test_calls_that_exceed_the_patience_do_not_hold_up_those_behind_them() -> None:
+    shard = Shard()
+    lane, tasks = Lane(shard.send, lambda: 0.001), []
+    async with asyncio.timeout(5):
+        while len(shard.calls) <= CALLS_AT_ONCE:
+            tasks += asked(lane, 1)
+            await asyncio.sleep(0.001)
+    shard.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_call_goes_on_until_the_last_that_waits_for_it_has_gone() -> None:
+    shard = Shard()
+    first, second = asked(Lane(shard.send, lambda: 60), 2)
+    await settled()
+    first.cancel()
+    await settled()
+    assert shard.cancelled == 0
+    second.cancel()
+    await settled()
+    assert shard.cancelled == 1
+
+
+async def test_one_that_goes_before_its_call_leaves_is_not_sent() -> None:
+    shard = Shard()
+    lane = Lane(shard.send, lambda: 60)
+    stays, goes = asked(lane, 2)
+    await asyncio.sleep(0)  # both have asked; the call leaves in the next turn
+    goes.cancel()
+    shard.gate.set()
+    await stays
+    assert sum(shard.calls) == 1
+
+
+async def test_a_defect_in_a_call_reaches_all_that_wait_and_the_lane_goes_on() -> None:
+    async def broken(_: Sequence[Waiting]) -> list[First]:
+        raise KeyError("a defect")
+
+    lane = Lane(broken, lambda: 60)
+    for _ in range(CALLS_AT_ONCE + 1):
+        with pytest.raises(RuntimeError, match="KeyError"):
+            await lane.ask(query(), Deadline(10))
