@@ -52,6 +52,7 @@ local function note(changed)
     redis.call('XADD', feed, 'MAXLEN', '~', ARGV[3], string.format('%d-0', version), 'f', face_id)
   end
   -- What a migration has staged of them is of the faces as they were (see stage.lua).
+  if redis.call('EXISTS', staged_faces) == 0 then return end
   slices(changed, function(_, ...)
     redis.call('HDEL', staged_faces, ...)
     redis.call('HDEL', staged_templates, ...)

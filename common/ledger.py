@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -34,8 +34,7 @@ IDLE = "idle"
 CREATION = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """One face to write, and the record it must replace: ANY, ABSENT, or the record's bytes as they were read."""
 
     face_id: str
@@ -153,13 +152,19 @@ class Ledger:
         return None if raw is None else StoredFace.read(raw, templates)
 
     async def stored(self, store: str, face_ids: Sequence[str]) -> list[StoredFace | None]:
-        """The faces named, each as it is now; None for one that is not there."""
+        """The faces named, each as it is now; None for one that is not there. Templates are asked for where there is a
+        face: most that are looked for so are to be new."""
         with truth():
+            raws: Any = await self._redis.hmget(keys.faces(store), list(face_ids))
+            there = [face_id for face_id, raw in zip(face_ids, raws, strict=True) if raw is not None]
+            if not there:
+                return [None] * len(face_ids)
             pipe = self._redis.pipeline(transaction=True)
-            pipe.hmget(keys.faces(store), list(face_ids))
-            pipe.hmget(keys.templates(store), list(face_ids))
-            found = await pipe.execute()
-        return [None if raw is None else StoredFace.read(raw, beside) for raw, beside in zip(*found, strict=True)]
+            pipe.hmget(keys.faces(store), there)
+            pipe.hmget(keys.templates(store), there)
+            found = dict(zip(there, zip(*await pipe.execute(), strict=True), strict=True))
+        pairs = (found.get(face_id, (None, None)) for face_id in face_ids)
+        return [None if raw is None else StoredFace.read(raw, beside) for raw, beside in pairs]
 
     async def is_current(self, store: str, incarnation: str) -> bool:
         """Whether what was read of the store before is of this incarnation: one that is over never comes back."""

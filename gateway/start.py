@@ -63,7 +63,7 @@ from gateway.shard_client import ShardClient
 from gateway.sight import Kept, Sighter
 from gateway.spaces import Spaces
 from gateway.tail import Tail
-from gateway.transport import AiohttpTransport, Transport
+from gateway.transport import SocketTransport, Transport
 from gateway.unnaming import Traces, Unnaming
 from gateway.view import ClusterView
 from gateway.webhooks import Webhooks
@@ -123,7 +123,7 @@ class Truth:
 async def start(given: Given, transport: Transport | None) -> Services:
     """All of it, running. Without a transport: the one over sockets."""
     settings, stack = given.settings, given.stack
-    lane = AiohttpTransport() if transport is None else transport
+    lane = SocketTransport() if transport is None else transport
     stack.push_async_callback(lane.close)
     encoder = await stack.enter_async_context(EncoderPool(settings)) if settings.encoder_workers else None
     truth = Truth.of(given)

@@ -20,8 +20,9 @@ from shard.group import Group
 from shard.products import nearest, quick_scores
 from shard.rows import NOBODY, Slots
 
-DEPTH = 100
-"""nominees by codes for one probe, of all rows: recall@1 of strangers among a million is 1.000, with 50 it is 0.984"""
+DEPTH = 200
+"""nominees by codes for one probe, of all rows. Of a million, recall@1 of strangers was 0.988 with 50, 0.9996 with 150
+and 1.000 with 200, which cost next to nothing more."""
 MOST_DEPTH = 2000
 """where more would be needed, because few of the rows are asked about, a scan of those is faster"""
 SCANNED_ROWS = 10_000
@@ -104,7 +105,7 @@ def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slot
         if len(fresh):
             slots = np.concatenate([slots, np.broadcast_to(fresh, (len(probes), len(fresh)))], axis=1)
         _pass_over(part, slots, None, homes)
-        if (np.count_nonzero(slots >= 0, axis=1) >= enough).all():
+        if depth >= len(codes) or (np.count_nonzero(slots >= 0, axis=1) >= enough).all():
             return _best(slots, quick_scores(probes, part.group.rows.vectors, slots), width)[0]
         depth *= 2
     return None

@@ -77,7 +77,11 @@ def _nominated(piece: Piece, width: int, *, exact: bool) -> tuple[Slots, Vectors
 
 
 def _as_wide(slots: Slots, width: int) -> Slots:
-    return np.pad(slots, ((0, 0), (0, width - slots.shape[1])), constant_values=-1)
+    if slots.shape[1] == width:
+        return slots
+    wide = np.full((len(slots), width), -1)
+    wide[:, : slots.shape[1]] = slots
+    return wide
 
 
 def _alone(pieces: Sequence[Piece], at: int) -> Piece:

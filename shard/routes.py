@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from common import wire
 from common.direct import PlainRoute
@@ -39,11 +41,25 @@ def _answer(packed: bytes) -> Response:
     return Response(packed, media_type=wire.CONTENT_TYPE)
 
 
+def _hung_up(receive: Receive) -> bool:
+    """Whether the server knows by now that the caller has gone. Its body was read, so only that could come next.
+
+    One step of `receive`, and no waiting: Starlette's `is_disconnected` costs 60 microseconds.
+    """
+    step = receive().__await__()
+    try:
+        next(step)
+    except StopIteration as message:
+        return bool(message.value["type"] == "http.disconnect")
+    step.close()
+    return False
+
+
 @calls.post("/search")
 async def search(request: Request) -> Response:
     """wire.SearchCall → a wire.QueryReply for each query."""
     call = wire.unpack_call(await _body(request))
-    replies = await _replica(request).searcher.search(call, request.is_disconnected)
+    replies = await _replica(request).searcher.search(call, partial(_hung_up, request.receive))
     return _answer(wire.pack_reply(replies, call))
 
 

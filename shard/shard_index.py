@@ -159,6 +159,17 @@ class ShardIndex:
         self._last_asked = None
         self.written.set()
 
+    def products(self, call: SearchCall) -> float:
+        """How many products of a probe and a row a call takes that asks about single stores; of others, infinite."""
+        total = 0
+        for query in call.queries:
+            if len(query.stores) > 1:
+                return inf
+            for store in query.stores:
+                served = self._stores.get(store)
+                total += 0 if served is None else len(query.probes) * len(served.gallery)
+        return total
+
     def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
         """Search, for each query of the call, the stores asked for that are served here, as if they were one gallery.
 

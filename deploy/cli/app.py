@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli import (
+    bulk,
     calibrate,
     camera,
     cluster,
@@ -71,7 +72,7 @@ def options(
     """Options of the whole command line."""
 
 
-CLUSTER, PHOTOS, MODELS, MEASURE = "Cluster", "Photos", "Models", "See and measure"
+CLUSTER, PHOTOS, MODELS, MEASURE = "Cluster", "Photos and faces", "Models", "See and measure"
 app.command(rich_help_panel=CLUSTER)(cluster.up)
 app.command(rich_help_panel=CLUSTER)(cluster.gateway)
 app.command(rich_help_panel=CLUSTER)(cluster.shard)
@@ -81,6 +82,8 @@ app.command(rich_help_panel=CLUSTER)(placement.move)
 app.command(rich_help_panel=CLUSTER)(placement.rebalance)
 app.command(rich_help_panel=CLUSTER)(placement.drain)
 app.command(rich_help_panel=PHOTOS)(enrol.enrol)
+app.command("import", rich_help_panel=PHOTOS)(bulk.import_faces)
+app.command("export", rich_help_panel=PHOTOS)(bulk.export_faces)
 app.command(rich_help_panel=PHOTOS)(search.search)
 app.command(rich_help_panel=PHOTOS)(search.verify)
 app.command(rich_help_panel=PHOTOS)(camera.camera)

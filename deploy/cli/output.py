@@ -8,8 +8,17 @@ from contextlib import contextmanager
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from deploy.client.photos import Skipped
 
@@ -58,11 +67,29 @@ def list_skipped(skipped: Sequence[Skipped]) -> None:
         say(f"  … and {len(skipped) - SKIPPED_SHOWN} more", style="yellow")
 
 
+class Rate(ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__()
+        self._of = of
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f} {self._of}/s")
+
+
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Progress]:
+def progress(what: str, total: int, rate_of: str = "") -> Iterator[Progress]:
     """A bar on a terminal, nothing where it is piped; advance its only task with `bar.advance(bar.task_ids[0])`."""
     console = out()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
+    if rate_of:
+        columns.append(Rate(rate_of))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         bar.add_task(what, total=total)
         yield bar

@@ -80,6 +80,13 @@ class EnrolledBody(TypedDict):
     visible: bool
 
 
+class BulkBody(TypedDict):
+    faces: int
+    created: int
+    updated: int
+    visible: bool
+
+
 class CandidateBody(TypedDict):
     store: str
     face_id: str

@@ -18,6 +18,7 @@ import httpx
 from common.limits import MAX_PAGE
 from common.settings import is_loopback
 from deploy.client.answers import (
+    BulkBody,
     EnrolledBody,
     FaceBody,
     PlanBody,
@@ -48,6 +49,10 @@ class Problem(ClientError):
         self.detail = str(body.get("detail") or body.get("title") or "no reason given")
         self.field = str(body.get("field", ""))
         self.unchanged = body.get("outcome") != "unknown"
+        self.place = next(
+            ((word, int(body[word])) for word in ("line", "row") if isinstance(body.get(word), int)), None
+        )
+        """of a body of many faces: what was wrong, a line (from 1) or a row (from 0)"""
         refused = body.get("refused") or []
         self.refused = [Problem(status, one) for one in refused if isinstance(one, dict)]
         """one for each photo that was refused, where several were looked at"""
@@ -139,6 +144,16 @@ class Client:
         files = [photo.field() for photo in photos]
         body = self._json("new", "POST", _store(store, "faces"), files=files, data={"face_id": face_id, **form})
         return cast("EnrolledBody", body)
+
+    def enrol_many(self, store: str, body: bytes, media_type: str) -> BulkBody:
+        path = f"{_store(store)}/faces:batch"
+        answer = self._json("face_ids", "POST", path, content=body, headers={"Content-Type": media_type})
+        return cast("BulkBody", answer)
+
+    def export_page(self, store: str, cursor: str) -> tuple[bytes, str | None]:
+        """JSON lines, and the cursor of the next page; None at the end."""
+        response = self._send("GET", f"{_store(store)}/faces:export", params={"cursor": cursor})
+        return response.content, response.headers.get("Facegrid-Cursor")
 
     def thumbnail(self, store: str, face_id: str) -> bytes | None:
         """The JPEG kept at enrolment; None where none was kept, or the face is gone."""

@@ -88,6 +88,14 @@ class Faces:
         for block, here in _blocks(count):
             yield self._photos(self._people(seed, block)[: here.stop - here.start], [seed, block], of)
 
+    def enrolled(self, numbers: NDArray[np.intp], seed: int, of: int = PHOTOS) -> Vectors:
+        """These rows of `rows(…, seed, of)`, without the others: (n, d)."""
+        made = np.empty((len(numbers), self.dimension), dtype=np.float32)
+        for block in np.unique(numbers // BLOCK):
+            here = numbers // BLOCK == block
+            made[here] = self._photos(self._people(seed, int(block)), [seed, int(block)], of)[numbers[here] % BLOCK]
+        return made
+
     def known(self, numbers: NDArray[np.intp], seed: int, again: int, of: int = PHOTOS) -> Vectors:
         """New photos, drawn with the seed `again`, of the people with these numbers in `rows(…, seed)`: (n, d)."""
         people = np.empty((len(numbers), self.dimension), dtype=np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import time
 
@@ -11,7 +10,8 @@ import numpy as np
 
 from common.types import Vectors
 from tests.bench.faces import Faces
-from tests.bench.filled import Layout, Truth, face_id, put
+from tests.bench.filled import Layout, Truth
+from tests.bench.ingest import bare_writes
 from tests.bench.load import Measured, load, request
 from tests.bench.questions import enrolments
 from tests.bench.report import Line, Report, middle
@@ -36,7 +36,7 @@ async def measure(port: int, truth: Truth, faces: Faces, layout: Layout, clients
     report.add(_singly("one by one, 1 client", await load(port, one, 1, seconds=SINGLY_S)))
     report.add(_singly(f"one by one, {clients} clients", await load(port, many, clients, seconds=SINGLY_S)))
     rows = faces.rows(BULK_STORES * BULK_FACES, BULK_SEED)
-    bare = await bare_writes(truth, rows)
+    bare = await bare_writes(truth.url, rows)
     report.add(Line(SECTION, "bare Redis, pipelined HSET of the same records", bare, "faces/s"))
     rate = await in_bulk(port, rows)
     line = Line(SECTION, f"faces:batch of {BULK_FACES:,}, {BULKS_AT_ONCE} at once", rate, "faces/s")
@@ -60,23 +60,3 @@ async def in_bulk(port: int, rows: Vectors) -> float:
     started = time.perf_counter()
     middle([await load(port, requests, BULKS_AT_ONCE)])
     return len(rows) / (time.perf_counter() - started)
-
-
-async def bare_writes(truth: Truth, rows: Vectors, batch: int = 500) -> float:
-    """Records a second that Redis takes, every pipeline on disk before the next one of its connection."""
-    records = {face_id(number): put(number, row).record for number, row in enumerate(rows)}
-    names = list(records)
-    async with truth.connected() as redis:
-
-        async def write(first: int) -> None:
-            for at in range(first * batch, len(names), BULKS_AT_ONCE * batch):
-                pipe = redis.pipeline(transaction=False)
-                for name in names[at : at + batch]:
-                    pipe.hset("bare", name, records[name])
-                await pipe.execute()
-
-        started = time.perf_counter()
-        await asyncio.gather(*(write(first) for first in range(BULKS_AT_ONCE)))
-        took = time.perf_counter() - started
-        await redis.unlink("bare")
-    return len(names) / took

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from redis.asyncio import Redis
@@ -24,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import keys
-from common.cluster_map import ClusterMap, StoreConfig
+from common.cluster_map import ClusterMap, GroupView, Heartbeat, StoreConfig
 from common.ledger import Ledger
 from common.records import FaceRecord, pack_vectors
 from common.truth import connect
@@ -32,6 +34,7 @@ from common.types import DLIB_DIMENSION, DLIB_SPACE, Kind, ReplicaState, Vectors
 from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port, start_embedded_redis
 from shard.loader import load_store, usable
+from shard.recipe import CODED_FROM
 
 D = 128
 BATCH = 2000
@@ -50,7 +53,7 @@ async def fill(redis: Redis, stores: int, each: int) -> None:
         await ClusterMap(redis).create(StoreConfig(store, "s1"))
         for start in range(0, each, BATCH):
             rows = unit(at * each + start, min(BATCH, each - start))
-            names = [f"{at:08x}{start + nth:024x}" for nth in range(len(rows))]
+            names = [uuid4().hex for _ in rows]
             records = [FaceRecord(row, DLIB_SPACE, Kind.VISITOR, 1.7e9, 1.7e9, 1).pack() for row in rows]
             pipe = redis.pipeline(transaction=False)
             pipe.hset(keys.faces(store), mapping=dict(zip(names, records, strict=True)))
@@ -64,8 +67,9 @@ async def used_memory(redis: Redis) -> int:
 
 
 @contextmanager
-def replica(redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+def replica(redis_url: str, shard: str) -> Iterator[subprocess.Popen[bytes]]:
     ours = {"REDIS_URL": redis_url, "PORT": str(free_port()), "HEARTBEAT_S": "0.1", "REDIS_TIMEOUT_S": "30"}
+    ours["SHARD"] = shard
     env = dict(os.environ) | {f"FACEGRID_{name}": value for name, value in ours.items()}
     child = start_child([sys.executable, "-m", "shard"], env=env)
     try:
@@ -75,11 +79,11 @@ def replica(redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
-def peak_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError("no VmHWM: this needs Linux")
+def resident(pid: int) -> tuple[int, int]:
+    """Bytes in memory now, and at the most."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    now, most = (1024 * int(status[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now, most
 
 
 def cpu_s(pid: int) -> float:
@@ -87,20 +91,47 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load_once(redis: Redis, url: str, server: int) -> tuple[float, float, float, int]:
-    """A fresh replica's seconds from its first heartbeat to `ready`, CPU seconds of it and of Redis, peak memory."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    took_s: float
+    """from the replica's first heartbeat to `ready`"""
+    cpu_s: float
+    """of the replica, as of Redis"""
+    redis_cpu_s: float
+    empty: int
+    """bytes in memory of a replica without rows"""
+    resident: int
+    """the same once it has its codes"""
+    peak: int
+    groups: tuple[GroupView, ...]
+
+
+async def load_once(redis: Redis, url: str, server: int) -> Loaded:
+    """A fresh replica from its first heartbeat to `ready`, and until its codes are built."""
+    with replica(url, "empty") as child:
+        await beat_of(redis, "empty", lambda beat: beat.state is ReplicaState.READY)
+        empty, _ = resident(child.pid)
     redis_before = cpu_s(server)
-    with replica(url) as child:
-        while not (beats := await ClusterMap(redis).replicas()):
-            await asyncio.sleep(0.01)
+    with replica(url, "s1") as child:
+        await beat_of(redis, "s1", lambda _: True)
         started, before = time.perf_counter(), cpu_s(child.pid)
-        while beats[0].state is not ReplicaState.READY:
-            await asyncio.sleep(0.02)
-            beats = await ClusterMap(redis).replicas()
-        took = time.perf_counter() - started
-        measured = took, cpu_s(child.pid) - before, cpu_s(server) - redis_before, peak_bytes(child.pid)
-    await ClusterMap(redis).retire("s1", "a")
-    return measured
+        await beat_of(redis, "s1", lambda beat: beat.state is ReplicaState.READY)
+        took, cpu, redis_cpu = time.perf_counter() - started, cpu_s(child.pid) - before, cpu_s(server) - redis_before
+        beat = await beat_of(redis, "s1", lambda beat: all(_is_settled(group) for group in beat.groups))
+        return Loaded(took, cpu, redis_cpu, empty, *resident(child.pid), beat.groups)
+
+
+def _is_settled(group: GroupView) -> bool:
+    return group.rows < CODED_FROM or (group.recall is not None and group.coded > group.rows - 1000)
+
+
+async def beat_of(redis: Redis, shard: str, wanted: Callable[[Heartbeat], bool]) -> Heartbeat:
+    """The first heartbeat of the shard that is as wanted."""
+    while True:
+        beats = [beat for beat in await ClusterMap(redis).replicas() if beat.shard == shard and wanted(beat)]
+        if beats:
+            return beats[0]
+        await asyncio.sleep(0.02)
 
 
 async def stages(redis: Redis, each: int) -> dict[str, float]:
@@ -140,21 +171,27 @@ async def measure(faces: int, stores: int, folder: Path, console: Console) -> No
         started = time.perf_counter()
         await fill(redis, stores, each)
         console.print(f"{stores * each:,} faces written in {time.perf_counter() - started:.0f} s")
-        per_face_redis = (await used_memory(redis) - empty) / (stores * each)
-        took, cpu, redis_cpu, peak = await load_once(redis, url, server.pid)
+        count = stores * each
+        per_face_redis = (await used_memory(redis) - empty) / count
+        loaded = await load_once(redis, url, server.pid)
         parts = await stages(redis, each)
         table = Table("what", "measured", box=None)
-        table.add_row("faces, stores", f"{stores * each:,}, {stores}")
-        table.add_row("loaded in, first heartbeat to ready", f"{took:.1f} s")
-        table.add_row("rows a second", f"{stores * each / took:,.0f}")
-        table.add_row("CPU of the replica, of Redis", f"{cpu:.1f} s, {redis_cpu:.1f} s")
-        table.add_row("rows a second of replica CPU", f"{stores * each / cpu:,.0f}")
+        table.add_row("faces, stores", f"{count:,}, {stores}")
+        table.add_row("loaded in, first heartbeat to ready", f"{loaded.took_s:.1f} s")
+        table.add_row("rows a second", f"{count / loaded.took_s:,.0f}")
+        table.add_row("CPU of the replica, of Redis", f"{loaded.cpu_s:.1f} s, {loaded.redis_cpu_s:.1f} s")
+        table.add_row("rows a second of replica CPU", f"{count / loaded.cpu_s:,.0f}")
         for what, rate in parts.items():
             table.add_row(what, f"{rate:,.0f} rows/s")
         slowest = min((what for what in parts if "load_store" not in what), key=lambda what: parts[what])
         table.add_row("bound by", f"one core of the replica, {slowest.partition(': ')[2]} most of all")
         table.add_row("Redis, bytes a face", f"{per_face_redis:,.0f}")
-        table.add_row("replica at its peak, bytes a face", f"{peak / (stores * each):,.0f} (a row is {4 * D})")
+        face = (loaded.resident - loaded.empty) / count
+        table.add_row("replica, bytes a face", f"{face:,.0f} = {face / (4 * D):.2f} times a row")
+        table.add_row("replica at its peak, bytes a face", f"{(loaded.peak - loaded.empty) / count:,.0f}")
+        table.add_row("empty replica", f"{loaded.empty / 2**20:,.0f} MiB")
+        for group in loaded.groups:
+            table.add_row(f"group {group.group}", f"{group.coded:,} of {group.rows:,} rows coded, {group.index}")
         console.print(table)
     finally:
         await redis.aclose()
@@ -165,7 +202,7 @@ async def measure(faces: int, stores: int, folder: Path, console: Console) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=1_000_000)
-    parser.add_argument("--stores", type=int, default=100)
+    parser.add_argument("--stores", type=int, default=1000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(chosen.faces, chosen.stores, Path(folder), Console()))

@@ -116,7 +116,7 @@ def middle(rounds: Sequence[Measured]) -> Measured:
     """The median of each figure of several rounds; failures are counted together. Raises RuntimeError if there are."""
     if failed := sum(each.failures for each in rounds):
         answer = next(each.answer for each in rounds if each.failures)
-        raise RuntimeError(f"{failed} requests failed, the first was answered {answer[:500]!r}")
+        raise RuntimeError(f"{failed} requests failed, the first was answered {answer[:300]!r} … {answer[-500:]!r}")
     return Measured(
         median(each.per_second for each in rounds),
         median(each.p50_ms for each in rounds),

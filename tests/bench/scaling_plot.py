@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BLUE, ORANGE, GREEN, GREY = "#2563a8", "#d9622b", "#3b8f5a", "#777777"
 PLAIN = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
@@ -55,11 +55,11 @@ def _rows(axes: Axes, points: Points) -> None:
     for name, (label, colour, style) in lines.items():
         axes.plot(at, [1000 / point[name] for point in points], style, color=colour, label=label)
     for point in points:
+        place = (point["rows"], 0.02)
         axes.annotate(
             f"recall {point['recall']:.3f}",
-            (point["rows"], 1000 / point["blocks"]),
-            xytext=(0, -14),
-            textcoords="offset points",
+            place,
+            xycoords=("data", "axes fraction"),
             ha="center",
             fontsize=8,
             color=BLUE,
@@ -70,11 +70,13 @@ def _rows(axes: Axes, points: Points) -> None:
 def _stores(axes: Axes, points: Points) -> None:
     _served(axes, points, "stores")
     _labelled(axes, "stores", "probes a second")
+    axes.legend(fontsize=8, loc="lower left")
 
 
 def _shards(axes: Axes, points: Points) -> None:
     _served(axes, points, "shards")
     _labelled(axes, "shard processes", "probes a second")
+    axes.legend(fontsize=8, loc="lower left")
     _powers(axes, [point["shards"] for point in points])
 
 
@@ -82,13 +84,16 @@ def _served(axes: Axes, points: Points, by: str) -> None:
     at = [point[by] for point in points]
     for name, (label, colour, style) in SERIES.items():
         axes.plot(at, [point[name] for point in points], style, color=colour, label=label)
+    least = min(point[name] for point in points for name in SERIES)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=least / 5)  # room for the legend
 
 
 def _clients(axes: Axes, points: Points) -> None:
     at = [point["clients"] for point in points]
     axes.plot(at, [point["home"] for point in points], "o-", color=BLUE, label="searches a second (left)")
     _labelled(axes, "clients that search at once", "searches a second, known at their store")
-    axes.set_yscale("linear")
+    axes.set_yscale("linear")  # which also puts the ticks back
     axes.set_ylim(bottom=0)
     _powers(axes, at)
     times = axes.twinx()
@@ -96,8 +101,7 @@ def _clients(axes: Axes, points: Points) -> None:
     times.plot(at, [point["p99_ms"] for point in points], "v:", color=ORANGE, label="p99 (right)")
     times.set_yscale("log")
     times.set_ylabel("milliseconds")
-    times.yaxis.set_major_formatter(PLAIN)
-    times.yaxis.set_minor_formatter(NullFormatter())
+    _readable(times)
     axes.get_legend().remove()  # type: ignore[union-attr]  # made just above
     lines = [*axes.get_lines(), *times.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="lower right")
@@ -109,10 +113,17 @@ def _labelled(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_formatter(PLAIN)
-    axes.yaxis.set_major_formatter(PLAIN)
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _readable(axes)
+    axes.margins(x=0.1, y=0.1)
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize=8)
+
+
+def _readable(axes: Axes) -> None:
+    """A logarithmic y axis with 1, 2, 5, 10, …"""
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _powers(axes: Axes, at: Sequence[float]) -> None:

@@ -29,6 +29,7 @@ def test_known_probes_are_of_the_people_behind_the_rows(monkeypatch: pytest.Monk
     monkeypatch.setattr(faces, "BLOCK", 100)
     made = Faces.load()
     rows, numbers = made.rows(250, seed=3), np.array([249, 7, 120, 7])
+    assert np.allclose(made.enrolled(numbers, seed=3), rows[numbers], atol=1e-6)
     found = made.known(numbers, seed=3, again=8) @ rows.T
     assert found.argmax(axis=1).tolist() == numbers.tolist()
     assert (made.strangers(50, seed=4) @ rows.T).max() < found.max(axis=1).min()

@@ -77,6 +77,28 @@ async def test_a_put_that_replaces_what_was_read_fails_if_it_changed(redis: Redi
     assert await ledger.face("A", "other") is None  # all or nothing
 
 
+async def test_a_template_that_is_the_row_is_kept_once_and_read_all_the_same(redis: Redis, store: StoreConfig) -> None:
+    ledger, two = Ledger(redis), np.eye(2, 128, dtype=np.float32)
+    several = FaceRecord(ROW, DLIB_SPACE, Kind.VISITOR, 1.0, 1.0, 2).pack()
+    await ledger.commit("A", store.incarnation, puts=[put("x"), Put("y", several, pack_vectors(two))])
+    assert await redis.hkeys(keys.templates("A")) == [b"y"]
+    x, nobody, y = await ledger.stored("A", ["x", "nobody", "y"])
+    assert x is not None
+    assert y is not None
+    assert nobody is None
+    assert (x.templates, y.templates) == (pack_vectors(ROW), pack_vectors(two))
+    face = await ledger.face("A", "x")
+    assert face is not None
+    assert face.templates == x.templates
+    await ledger.commit("A", store.incarnation, puts=[put("y", replaces=y.raw)])
+    assert await redis.exists(keys.templates("A")) == 0
+    await redis.hset(keys.templates("A"), "x", pack_vectors(two[1]))  # kept apart, as it was before
+    assert [face and face.templates for face in await ledger.stored("A", ["x", "y"])] == [
+        pack_vectors(two[1]),
+        pack_vectors(ROW),
+    ]
+
+
 async def test_an_erased_face_leaves_no_biometric_data_behind(redis: Redis, store: StoreConfig) -> None:
     ledger = Ledger(redis)
     await ledger.commit("A", store.incarnation, puts=[Put("x", put("x").record, b"t" * 512, thumbnail=b"jpeg")])

@@ -49,3 +49,12 @@ def test_distance_is_euclidean_between_unit_vectors() -> None:
     one, other = unit_rows(np.random.default_rng(5).normal(size=(2, 128)), 128)
     assert distance(float(one @ other)) == pytest.approx(float(np.linalg.norm(one - other)), abs=1e-5)
     assert distance(1.0000001) == 0.0
+
+
+def test_rows_of_unit_length_stay_the_same_to_the_bit() -> None:
+    rows = unit_rows(np.random.default_rng(0).normal(size=(500, 128)), 128)
+    assert unit_rows(rows, 128).tobytes() == rows.tobytes()
+    assert unit_rows_from_bytes(rows.tobytes(), 128).tobytes() == rows.tobytes()
+    read_again = [[float(f"{number:.9g}") for number in row] for row in rows.tolist()]
+    assert unit_rows(read_again, 128).tobytes() == rows.tobytes()
+    assert mean_row(rows[:1]).tobytes() == rows[0].tobytes()

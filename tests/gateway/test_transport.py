@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
 
 from common.errors import ShardFault, ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
 from common.wire import CONTENT_TYPE, AwaitCall, pack_version
 from deploy.local.embedded_redis import free_port
 from gateway.shard_client import ShardClient
-from gateway.transport import AiohttpTransport
+from gateway.transport import SocketTransport
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CALL = AwaitCall("A", "incarnation", 7, remaining_ms=50)
@@ -41,7 +42,7 @@ async def client(behaviour: Behaviour) -> AsyncIterator[tuple[ShardClient, str]]
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    transport = AiohttpTransport()
+    transport = SocketTransport()
     try:
         yield ShardClient(transport, cluster_key="secret"), f"http://127.0.0.1:{port}"
     finally:
@@ -122,3 +123,52 @@ async def test_one_connection_serves_many_calls_and_carries_the_key() -> None:
         assert [await shard.await_version(url, CALL) for _ in range(5)] == [7] * 5
     assert connections == 1
     assert b"x-api-key: secret" in heads[0].lower()
+
+
+async def test_a_call_that_is_given_up_takes_its_connection_with_it() -> None:
+    """Its answer may still come, and must not be taken for the next call's."""
+    turns = iter([0.2, 0.0])
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        late = next(turns)
+        await asyncio.sleep(late)
+        writer.write(answer(pack_version(8 if late else 7)))
+        await writer.drain()
+
+    async with client(behave) as (shard, url):
+        first = asyncio.create_task(shard.await_version(url, CALL))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        assert await shard.await_version(url, CALL) == 7
+
+
+async def test_a_peer_that_says_it_closes_gets_a_new_connection_for_the_next_call() -> None:
+    connections = 0
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        writer.write(answer().replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        await writer.drain()
+        await reader.read()
+
+    async with client(behave) as (shard, url):
+        assert [await shard.await_version(url, CALL) for _ in range(3)] == [7] * 3
+    assert connections == 3
+
+
+async def test_a_connection_that_the_peer_closed_meanwhile_is_not_used_again() -> None:
+    async with client(says(answer())) as (shard, url):  # it closes after each answer, and does not say so
+        for _ in range(3):
+            assert await shard.await_version(url, CALL) == 7
+            await asyncio.sleep(0.02)
+
+
+def test_calls_work_on_the_loop_that_serves() -> None:
+    async def call() -> None:
+        async with client(says(answer())) as (shard, url):
+            assert await shard.await_version(url, CALL) == 7
+
+    uvloop.run(call())

@@ -42,7 +42,8 @@ OWNERS = {
         "shard/follower.py",
     ),
     # The hot lane has one owner; httpx is what the command line and the local cluster speak to the gateway with.
-    "aiohttp": ("gateway/transport.py",),
+    "httptools": ("gateway/transport.py",),
+    "aiohttp": (),
     "httpx": (
         "deploy/client/http.py",
         "deploy/client/events.py",

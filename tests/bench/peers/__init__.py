@@ -11,8 +11,10 @@ import importlib
 import importlib.util
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,8 +87,8 @@ class Peer(Protocol):
         ...
 
 
-class Exact:
-    """What a peer without a knob, of a process of its own, and searched one probe a request need not say."""
+class Ordinary:
+    """What an exact peer in a process of its own, asked one probe a request, need not say. `folder` is its to use."""
 
     knob = ""
     efforts: Sequence[int] = ()
@@ -104,6 +106,18 @@ class Exact:
 
     def use(self, effort: int) -> None:
         raise NotImplementedError(f"an exact peer has no knob to set to {effort}")
+
+    @cached_property
+    def _temporary(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory()
+
+    @property
+    def folder(self) -> Path:
+        """Made when it is first asked for: most peers are never chosen."""
+        return Path(self._temporary.name)
+
+    def close(self) -> None:
+        self._temporary.cleanup()
 
 
 def library(name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -55,11 +56,12 @@ def absent(name: str, postgres: str) -> str | None:
 
 
 def _measured(name: str, folder: Path, run: Run) -> Result:
-    """A peer that fails must not take the others' figures with it."""
+    """A peer that fails, or is killed, must not take the others' figures with it, nor leave files behind."""
     arguments = (name, str(folder), str(run.clients), str(run.seconds), run.postgres)
     log = folder / f"{name}.log"
+    command = [sys.executable, "-m", "tests.bench.peers.one", *arguments]
     with log.open("wb") as output:
-        process = start_child([sys.executable, "-m", "tests.bench.peers.one", *arguments], output=output)
+        process = start_child(command, env={**os.environ, "TMPDIR": str(folder)}, output=output)
         try:
             process.wait(run.limit_s)
         except subprocess.TimeoutExpired:
@@ -93,7 +95,7 @@ def _cells(result: Result) -> list[str]:
         return [result["name"], result["absent"]]
     return [
         result["name"],
-        f"{result['knob']} {result['effort']}" if result["knob"] else "exact",
+        f"{result['knob']} {result['effort']}" if result["knob"] else "",
         f"{result['ingest_s']:.1f}" + (f" + {result['stores_s']:.1f}" if result["stores_s"] >= 0.05 else ""),
         f"{result['recall']:.3f}",
         f"{result['recall_of_strangers']:.3f}",

@@ -115,7 +115,7 @@ def recall(found: Positions, nearest: Positions) -> float:
 
 
 def flat_per_second(workload: Workload) -> float:
-    """Exact scans a second, one probe at a time, on one core."""
+    """Ordinary scans a second, one probe at a time, on one core."""
     faiss.omp_set_num_threads(1)
     done, started = 0, time.perf_counter()
     while (took := time.perf_counter() - started) < YARDSTICK_S:

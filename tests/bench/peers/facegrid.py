@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
 from shard.recipe import CODED_FROM
 from tests.bench.faces import PHOTOS
-from tests.bench.peers import POLL_S, Exact, Positions, by_store, positions
+from tests.bench.peers import POLL_S, Ordinary, Positions, by_store, positions
 from tests.bench.peers.http_client import Http
 
 SHARDS = 3
@@ -28,13 +27,15 @@ BATCH = 64
 """probes of a `search:batch`"""
 
 
-class Facegrid(Exact):
+class Facegrid(Ordinary):
     """`batch`: 1 for a search a request, more for `search:batch`. Without encoders: embeddings are searched for."""
 
     def __init__(self, name: str, batch: int = 1) -> None:
         self.name, self.batch = name, batch
-        self._folder = tempfile.TemporaryDirectory()
-        self._cluster = LocalCluster(Path(self._folder.name) / "data", shards=SHARDS, port=free_port())
+
+    @cached_property
+    def _cluster(self) -> LocalCluster:
+        return LocalCluster(self.folder / "data", shards=SHARDS, port=free_port())
 
     def start(self) -> None:
         os.environ["FACEGRID_ENCODER_WORKERS"] = "0"
@@ -65,7 +66,7 @@ class Facegrid(Exact):
 
     def close(self) -> None:
         self._cluster.stop()
-        self._folder.cleanup()
+        super().close()
 
 
 class FacegridClient:

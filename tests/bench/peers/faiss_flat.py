@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import faiss
 import numpy as np
 
 from common.types import Vectors
-from tests.bench.peers import Exact, Positions, by_store, on_disk, positions
+from tests.bench.peers import Ordinary, Positions, by_store, on_disk, positions
 
 
-class FaissFlat(Exact):
+class FaissFlat(Ordinary):
     """One flat index of everything, and one for each store. On disk as the file that Faiss writes."""
 
     name = "faiss"
     in_process = True
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
         self._all: faiss.Index = faiss.IndexFlatIP(1)
         self._stores: dict[int, tuple[faiss.Index, Positions]] = {}
 
     def fill(self, rows: Vectors, stores: Positions) -> None:  # noqa: ARG002  # one index of everything
         self._all = flat(rows)
-        file = Path(self._folder.name) / "rows.faiss"
+        file = self.folder / "rows.faiss"
         faiss.write_index(self._all, str(file))
         on_disk(file)
 
@@ -44,9 +40,6 @@ class FaissFlat(Exact):
     def _at_home(self, probe: Vectors, store: int) -> int:
         index, places = self._stores[store]
         return int(places[index.search(probe[None], 1)[1][0, 0]])
-
-    def close(self) -> None:
-        self._folder.cleanup()
 
 
 def flat(rows: Vectors) -> faiss.Index:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.types import Vectors
-from tests.bench.peers import CORES, EFFORTS, Exact, Positions, by_store, lacking, library, on_disk, positions
+from tests.bench.peers import CORES, EFFORTS, Ordinary, Positions, by_store, lacking, library, on_disk, positions
 
 EF_CONSTRUCTION = 200
 """hnswlib's own default, as is M = 16"""
 EF_AT_HOME = 64
 
 
-class Hnswlib(Exact):
+class Hnswlib(Ordinary):
     """`links`: M, the edges of a point. On disk as the file that hnswlib writes."""
 
     knob = "ef"
@@ -25,7 +23,6 @@ class Hnswlib(Exact):
 
     def __init__(self, name: str, links: int = 16) -> None:
         self.name, self._links = name, links
-        self._folder = tempfile.TemporaryDirectory()
         self._all: Any = None
         self._stores: dict[int, tuple[Any, Positions]] = {}
 
@@ -34,7 +31,7 @@ class Hnswlib(Exact):
 
     def fill(self, rows: Vectors, stores: Positions) -> None:  # noqa: ARG002  # one graph of everything
         self._all = self._graph(rows)
-        file = Path(self._folder.name) / "graph"
+        file = self.folder / "graph"
         self._all.save_index(str(file))
         on_disk(file)
 
@@ -65,9 +62,6 @@ class Hnswlib(Exact):
     def _at_home(self, probe: Vectors, store: int) -> int:
         graph, places = self._stores[store]
         return int(places[_nearest(graph, probe)])
-
-    def close(self) -> None:
-        self._folder.cleanup()
 
 
 def _nearest(graph: Any, probe: Vectors) -> int:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from common.types import Vectors
+from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port
-from tests.bench.peers import EFFORTS, Exact, Positions, batches, lacking, library, positions, until_open
+from tests.bench.peers import EFFORTS, Ordinary, Positions, batches, lacking, library, positions, until_open
 
 BATCH = 5000
 NAME = "faces"
 
 
-class MilvusLite(Exact):
+class MilvusLite(Ordinary):
     """HNSW as it ships (M 16, efConstruction 200), a graph for every segment; the store is a field with an index."""
 
     name = "milvus-lite"
@@ -24,7 +23,6 @@ class MilvusLite(Exact):
     efforts = EFFORTS
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
         self._port, self._ef = 0, self.efforts[0]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,9 +31,9 @@ class MilvusLite(Exact):
 
     def start(self) -> None:
         self._port = free_port()
-        folder = str(Path(self._folder.name) / "data")
+        folder = str(self.folder / "data")
         command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", folder, "--port", str(self._port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = start_child(command)
         until_open(self._port)
 
     def fill(self, rows: Vectors, stores: Positions) -> None:
@@ -69,7 +67,7 @@ class MilvusLite(Exact):
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._folder.cleanup()
+        super().close()
 
 
 class MilvusClient:

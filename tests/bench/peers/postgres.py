@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from common.types import Vectors
-from tests.bench.peers import CORES, EFFORTS, Exact, Positions, by_store, lacking, library, positions
+from tests.bench.peers import CORES, EFFORTS, Ordinary, Positions, by_store, lacking, library, positions
 
 BUILD_MEMORY = "2GB"
 """a graph of a million rows fits; one that does not is built several times slower"""
@@ -18,7 +18,7 @@ EVERYWHERE = "SELECT id FROM facegrid_bench ORDER BY row <=> %b LIMIT 1"
 AT_HOME = "SELECT id FROM facegrid_bench_stores WHERE store = %b ORDER BY row <=> %b LIMIT 1"
 
 
-class PgVector(Exact):
+class PgVector(Ordinary):
     """`server`: a libpq connection string; empty: there is none. Its tables are made anew, and dropped at the end.
 
     Ingest is the COPY and the graph; the partitions, which hold the rows a second time, are counted by themselves: a

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from common.types import Vectors
-from tests.bench.peers import EFFORTS, Exact, Positions, batches, lacking, library, positions
+from tests.bench.peers import EFFORTS, Ordinary, Positions, batches, lacking, library, positions
 
 BATCH = 1000
 EF_CONSTRUCT, FULL_SCAN_KB = 100, 10_000
 """Qdrant's defaults, as is m = 16"""
 
 
-class QdrantEdge(Exact):
+class QdrantEdge(Ordinary):
     """A store is a tenant: a keyword of the payload, indexed as such. Up to FULL_SCAN_KB of a tenant are scanned."""
 
     knob = "hnsw_ef"
@@ -23,7 +22,6 @@ class QdrantEdge(Exact):
 
     def __init__(self, name: str, links: int = 16) -> None:
         self.name, self._links = name, links
-        self._folder = tempfile.TemporaryDirectory()
         self._shard: Any = None
         self._ef = self.efforts[0]
 
@@ -35,7 +33,7 @@ class QdrantEdge(Exact):
         vectors = edge.EdgeVectorParams(size=rows.shape[1], distance=edge.Distance.Cosine)
         hnsw = edge.HnswIndexConfig(m=self._links, ef_construct=EF_CONSTRUCT, full_scan_threshold=FULL_SCAN_KB)
         config = edge.EdgeConfig(vectors=vectors, hnsw_config=hnsw)
-        self._shard = edge.EdgeShard.create(self._folder.name, config)
+        self._shard = edge.EdgeShard.create(str(self.folder), config)
         update = edge.UpdateOperation
         tenant = edge.KeywordIndexParams(is_tenant=True)
         self._shard.update(update.create_field_index("store", tenant))
@@ -69,7 +67,7 @@ class QdrantEdge(Exact):
     def close(self) -> None:
         if self._shard is not None:
             self._shard.close()
-        self._folder.cleanup()
+        super().close()
 
 
 def _points(edge: Any, rows: Vectors, stores: Positions, batch: slice) -> Iterator[Any]:

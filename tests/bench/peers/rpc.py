@@ -12,7 +12,6 @@ import math
 import multiprocessing
 import socket
 import struct
-import tempfile
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -25,7 +24,7 @@ import numpy as np
 import ormsgpack
 
 from common.types import DLIB_DIMENSION, Vectors
-from tests.bench.peers import CORES, Exact, Positions, batches, by_store, on_disk, positions
+from tests.bench.peers import CORES, Ordinary, Positions, batches, by_store, on_disk, positions
 from tests.bench.peers.faiss_flat import flat
 
 BATCH = 10_000
@@ -34,14 +33,13 @@ TRAINED_WITH = 64
 LENGTH = struct.Struct("<I")
 
 
-class FaissRpc(Exact):
+class FaissRpc(Ordinary):
     """`spec`: Faiss's factory string of a server's index, {lists} being their number; `knob`: its parameter."""
 
     def __init__(self, name: str, spec: str, knob: str, efforts: Sequence[int]) -> None:
         self.name, self.knob, self.efforts = name, knob, efforts
         self._spec = spec
-        self._folder = tempfile.TemporaryDirectory()
-        self._servers: list[BaseProcess] = []
+        self._servers: list[tuple[BaseProcess, Connection]] = []
         self._ports: list[int] = []
 
     def fill(self, rows: Vectors, stores: Positions) -> None:
@@ -63,10 +61,10 @@ class FaissRpc(Exact):
         context = multiprocessing.get_context("spawn")
         for nth in range(CORES):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self._folder.name, nth), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, str(self.folder), nth), daemon=True)
             process.start()
             theirs.close()
-            self._servers.append(process)
+            self._servers.append((process, ours))
             self._ports.append(ours.recv())
 
     def use(self, effort: int) -> None:
@@ -78,10 +76,10 @@ class FaissRpc(Exact):
         return RpcClient(self._ports)
 
     def close(self) -> None:
-        for process in self._servers:
-            process.terminate()
+        for process, connection in self._servers:
+            connection.close()
             process.join()
-        self._folder.cleanup()
+        super().close()
 
 
 class RpcClient:
@@ -149,10 +147,17 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _serve(parent: Connection, folder: str, nth: int) -> None:
-    """A thread a connection; Faiss lets others run while it searches."""
+    """A thread a connection; Faiss lets others run while it searches. Until the parent closes its end, or is dead."""
     part = Part(Path(folder) / f"{nth}.faiss")
     with socket.create_server(("127.0.0.1", 0)) as server:
         parent.send(server.getsockname()[1])
+        threading.Thread(target=_accept, args=(part, server), daemon=True).start()
+        with contextlib.suppress(EOFError):
+            parent.recv()
+
+
+def _accept(part: Part, server: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the process ends, and has closed its socket
         while True:
             connection, _ = server.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.types import Vectors
-from tests.bench.peers import Exact, Peer, Positions, by_store
+from tests.bench.peers import Ordinary, Peer, Positions, by_store
 from tests.bench.peers.__main__ import absent, table
 from tests.bench.peers.clients import Questions, answers, per_second
 from tests.bench.peers.data import Workload
@@ -55,7 +55,7 @@ def test_the_rates_of_clients_here_and_in_other_processes_are_of_answers(workloa
                 assert per_second(chosen, everywhere, clients=2, seconds=0.05) > 0
 
 
-class Ladder(Exact):
+class Ladder(Ordinary):
     """Finds the first `effort` of a hundred probes, and never more than `most`."""
 
     name, knob = "ladder", "steps"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ import faiss
 import numpy as np
 
 from common.types import DLIB_DIMENSION, Vectors
+from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port
-from tests.bench.peers import Exact, Positions, batches, by_store, lacking, library, on_disk, positions, until_open
+from tests.bench.peers import Ordinary, Positions, batches, by_store, lacking, library, on_disk, positions, until_open
 from tests.bench.peers.http_client import Http
 
 BATCH = 10_000
@@ -27,11 +27,10 @@ CLIENTS = 16
 """threads of waitress, one a client; it starts with four"""
 
 
-class Tutorial(Exact):
+class Tutorial(Ordinary):
     def __init__(self, server: str) -> None:
         self.name = self._server = server
         self._port = 0
-        self._folder = tempfile.TemporaryDirectory()
         self._process: subprocess.Popen[bytes] | None = None
 
     def available(self) -> str | None:
@@ -39,8 +38,8 @@ class Tutorial(Exact):
 
     def start(self) -> None:
         self._port = free_port()
-        command = [sys.executable, "-m", __name__, self._server, self._folder.name, str(self._port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", __name__, self._server, str(self.folder), str(self._port)]
+        self._process = start_child(command)
         until_open(self._port)
 
     def fill(self, rows: Vectors, stores: Positions) -> None:  # noqa: ARG002  # one index of everything
@@ -61,7 +60,7 @@ class Tutorial(Exact):
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._folder.cleanup()
+        super().close()
 
 
 class TutorialClient:

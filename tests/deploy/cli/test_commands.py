@@ -31,6 +31,8 @@ COMMANDS = [
     "rebalance",
     "drain",
     "enrol",
+    "import",
+    "export",
     "search",
     "verify",
     "camera",

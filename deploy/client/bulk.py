@@ -1,0 +1,95 @@
+"""Sends faces in bulk, several requests at a time, and reads all faces of a store again.
+
+Sending is safe to repeat: a face that has all of it already is left alone. So nothing is remembered on this side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deploy.client.face_files import Package
+from deploy.client.http import Client, ClientError, Problem
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+IN_FLIGHT = 4
+"""requests at once: more only wait for each other in Redis"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one package."""
+
+    rows: int
+    faces: int
+    created: int
+    updated: int
+    visible: bool
+
+
+def send_all(
+    client: Client, parcels: Iterable[Package], stores: Collection[str], *, create_stores: bool
+) -> Iterator[Sent]:
+    """Send them, and say of each what became of it, in the order in which that is known. `stores`: those there are.
+
+    Raises ClientError naming the row, and GatewayAway; what was sent before stays.
+    """
+    known = set(stores)
+
+    def checked() -> Iterator[Package]:
+        for package in parcels:
+            if package.store not in known:
+                if not create_stores:
+                    raise ClientError(f"Store {package.store} does not exist; --create-stores creates what is missing.")
+                client.put_store(package.store)
+                known.add(package.store)
+            yield package
+
+    yield from few_at_once(lambda package: send(client, package), checked(), IN_FLIGHT)
+
+
+def send(client: Client, package: Package) -> Sent:
+    """One request. Raises ClientError that names the place in the file."""
+    try:
+        body = client.enrol_many(package.store, package.body, package.media_type)
+    except Problem as problem:
+        if problem.place is None:
+            raise
+        word, at = problem.place
+        detail = problem.detail.removeprefix(f"{word.capitalize()} {at}: ")
+        # A line is counted from 1 within the request, a row from 0.
+        place = package.places[at - 1 if word == "line" else at]
+        raise ClientError(f"{word.capitalize()} {place}: {detail} [{problem.code}]") from problem
+    return Sent(len(package.places), body["faces"], body["created"], body["updated"], body["visible"])
+
+
+def few_at_once(work: Callable[[Task], Result], tasks: Iterable[Task], most: int) -> Iterator[Result]:
+    """The results as they come. A task is taken only when one of the `most` is free for it; after the first exception
+    nothing more is begun."""
+    left = iter(tasks)
+    with ThreadPoolExecutor(most) as pool:
+        running: set[Future[Result]] = set()
+        while True:
+            while len(running) <= most and (task := next(left, None)) is not None:
+                running.add(pool.submit(work, task))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def exported(client: Client, store: str) -> Iterator[list[bytes]]:
+    """The lines of all faces of the store, page by page, each face once."""
+    cursor: str | None = "0"
+    seen: set[bytes] = set()
+    while cursor is not None:
+        page, cursor = client.export_page(store, cursor)
+        # Redis may name a face twice that changes meanwhile; the name is the first thing in a line.
+        fresh = {line[: line.index(b",")]: line for line in page.splitlines()}
+        yield [line for name, line in fresh.items() if name not in seen]
+        seen |= fresh.keys()
