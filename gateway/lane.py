@@ -1,7 +1,8 @@
 """One shard's lane: queries that arrive while calls are under way leave together in the next one.
 
-No timers: idle → at once, busy → together. A few calls at a time; one that takes longer than the shard's patience does
-not hold up those behind it. A call lasts as long as somebody waits for a part of its answer.
+No timers: idle → at once, busy → together. As many calls at a time as the shard has replicas; one that takes longer
+than the shard's patience does not hold up those behind it. (More at a time would carry
+fewer queries each.) A call lasts as long as somebody waits for a part of its answer.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from common.wire import Query, QueryReply
 from gateway.deadline import Deadline
 from gateway.shard_client import Cause
 
-CALLS_AT_ONCE = 2
-"""while one is being answered the next one travels"""
 MOST_PROBES = 256
 """of a call with several queries: more would keep the first of them waiting"""
 
@@ -51,10 +50,14 @@ class Call:
 
 class Lane:
     def __init__(
-        self, send: Callable[[Sequence[Waiting]], Awaitable[Sequence[First]]], patience_s: Callable[[], float]
+        self,
+        send: Callable[[Sequence[Waiting]], Awaitable[Sequence[First]]],
+        at_once: Callable[[], int],
+        patience_s: Callable[[], float],
     ) -> None:
-        """`send` makes the call and says what each query got."""
+        """`send` makes the call and says what each query got. `at_once`: so many calls at a time."""
         self._send = send
+        self._at_once = at_once
         self._patience_s = patience_s
         self._queue: deque[Waiting] = deque()
         self._holding = 0
@@ -64,7 +67,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         waiting = Waiting(query, deadline, loop.create_future())
         self._queue.append(waiting)
-        if not self._due and self._holding < CALLS_AT_ONCE:
+        if not self._due and self._holding < self._at_once():
             self._due = True
             loop.call_soon(self._leave)  # not now: what this turn of the loop brings leaves together
         try:
@@ -75,7 +78,7 @@ class Lane:
 
     def _leave(self) -> None:
         self._due = False
-        while self._holding < CALLS_AT_ONCE and (next_ones := self._next_ones()):
+        while self._holding < self._at_once() and (next_ones := self._next_ones()):
             call = Call(next_ones)
             for one in next_ones:
                 one.call = call

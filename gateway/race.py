@@ -51,6 +51,8 @@ class Race(Generic[Answer]):
     async def run(self) -> Answer | None:
         """The first good answer; None if there is none, and `faults` say why."""
         self._pace.called()
+        if len(self._waiting) == 1:
+            return await self._alone()
         self._start()
         try:
             while self._running and not self._over:
@@ -66,6 +68,29 @@ class Race(Generic[Answer]):
         finally:
             for task in self._running:
                 task.cancel()
+
+    async def _alone(self) -> Answer | None:
+        """There is nobody to replace it: no task for it, and no patience."""
+        runner = Runner(self._waiting.pop(), time.monotonic())
+        known = self._health(runner.beat.url)
+        known.called(runner.started)
+        try:
+            answer = await self._ask(runner.beat)
+        except ShardFault as fault:
+            known.failed(time.monotonic())
+            self.faults.append((runner.beat, fault))
+            return None
+        else:
+            self._answered(runner)
+            return answer
+        finally:
+            known.ended()
+            self.left.clear()
+
+    def _answered(self, runner: Runner) -> None:
+        now = time.monotonic()
+        self._health(runner.beat.url).answered(now)
+        self._pace.took(now - runner.started)
 
     def _start(self) -> None:
         beat = self._waiting.pop(0)
@@ -84,16 +109,14 @@ class Race(Generic[Answer]):
     def _result(self, task: asyncio.Task[Answer]) -> Answer | None:
         runner = self._running.pop(task)
         self.left.remove(runner.beat)
-        known, now = self._health(runner.beat.url), time.monotonic()
         try:
             answer = task.result()
         except ShardFault as fault:
-            known.failed(now)
+            self._health(runner.beat.url).failed(time.monotonic())
             self.faults.append((runner.beat, fault))
             self._replace(fault)
             return None
-        known.answered(now)
-        self._pace.took(now - runner.started)
+        self._answered(runner)
         return answer
 
     def _replace(self, fault: ShardFault) -> None:

@@ -113,7 +113,9 @@ class ReplicaSet:
     def _lane(self, track: Track) -> Lane:
         if track not in self._lanes:
             pace = self._paces[track]
-            self._lanes[track] = Lane(partial(self._together, track), lambda: pace.patience_s)
+            self._lanes[track] = Lane(
+                partial(self._together, track), lambda: len(self._beats[track.shard]), lambda: pace.patience_s
+            )
         return self._lanes[track]
 
     async def _together(self, track: Track, waiting: Sequence[Waiting]) -> Sequence[First]:

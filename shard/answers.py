@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -31,8 +30,7 @@ Homes: TypeAlias = Callable[[Group, Sequence[str]], Owners]
 """the numbers that stores of these names have in the group"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class Asked(NamedTuple):
     """What a query's stores come to at this moment."""
 
     searched: dict[str, StoreView]
@@ -40,8 +38,7 @@ class Asked:
     """one a group"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class Job(NamedTuple):
     piece: Piece
     numbers: range
     """of its probes among all probes of the call"""

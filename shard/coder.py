@@ -61,10 +61,15 @@ log = logging.getLogger("facegrid.shard.coder")
 
 
 class Coder:
-    def __init__(self, index: ShardIndex, gate: Gate, recipes: Recipes) -> None:
+    """`wait` says whether to leave it for later: while stores are loaded, codes would be built again and again."""
+
+    def __init__(
+        self, index: ShardIndex, gate: Gate, recipes: Recipes, wait: Callable[[], bool] = lambda: False
+    ) -> None:
         self._index = index
         self._gate = gate
         self._recipes = recipes
+        self._wait = wait
         self._thread = ThreadPoolExecutor(1, "coder", initializer=use_one_openmp_thread)
         self._dice = np.random.default_rng()
 
@@ -76,7 +81,8 @@ class Coder:
         while True:
             await self._index.written.wait()
             self._index.written.clear()
-            await self.settle()
+            if not self._wait():
+                await self.settle()
 
     async def settle(self) -> None:
         """Do what is due now."""
@@ -94,7 +100,7 @@ class Coder:
         recipe = self._recipes.of(rows, group.dimension)
         if codes is None:
             return None if rows < 2 * group.given_up_at else recipe
-        if len(codes) - codes.alive() > len(codes) // DEAD or rows >= GROWN * codes.rows_then:
+        if codes.dead(group.rows) > len(codes) // DEAD or rows >= GROWN * codes.rows_then:
             return recipe
         near = codes.rows_then // 2 < rows < 2 * codes.rows_then
         return None if near or recipe == codes.recipe else recipe
@@ -103,16 +109,11 @@ class Coder:
         started, rows = time.monotonic(), group.rows
         try:
             codes = await self._on_thread(Codes, recipe, await self._sample(rows), rows.count)
+            await self._fill(rows, codes)
         except (RuntimeError, InvalidIndex) as error:
             log.error("Group %s gets no codes %s at %d rows: %s", group.name, recipe.spec, rows.count, error)
             group.given_up_at = rows.count
             return
-        rows.watchers.append(codes)
-        try:
-            await self._fill(rows, codes)
-        except asyncio.CancelledError:
-            rows.watchers.remove(codes)
-            raise
         await self._swap(group, codes)
         took = time.monotonic() - started
         group.recall = await self._recall(group)
@@ -137,14 +138,19 @@ class Coder:
         return sample
 
     async def _fill(self, rows: Rows, codes: Codes) -> None:
-        """Code all rows but a few; what is written meanwhile too."""
-        while len(fresh := codes.fresh(rows)) > FRESH_ROWS:
-            for at in range(0, len(fresh), CHUNK):
-                slots = fresh[at : at + CHUNK]
-                slots = slots[slots < len(rows.owners)]
-                vectors = rows.vectors[slots]
-                await self._on_thread(codes.add, vectors)
-                codes.register(slots, vectors, rows)
+        """Let the codes follow the rows, and code all but a few; what is written meanwhile too."""
+        codes.follow(rows)
+        try:
+            while len(fresh := codes.fresh(rows)) > FRESH_ROWS:
+                for at in range(0, len(fresh), CHUNK):
+                    slots = fresh[at : at + CHUNK]
+                    slots = slots[slots < len(rows.owners)]
+                    vectors = rows.vectors[slots]
+                    await self._on_thread(codes.add, vectors)
+                    codes.register(slots, vectors, rows)
+        except (RuntimeError, asyncio.CancelledError):
+            rows.watchers.remove(codes)
+            raise
 
     async def _catch_up(self, group: Group) -> None:
         """Add fresh rows to the codes that serve, as many at once as searches can wait for."""

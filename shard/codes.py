@@ -18,7 +18,7 @@ import numpy as np
 
 from common.types import Vectors
 from shard.recipe import Recipe
-from shard.rows import Rows, Slots
+from shard.rows import NOBODY, Rows, Slots
 
 NO_CODE = -1
 SMALL_WRITE = 256
@@ -44,15 +44,20 @@ class Codes:
         """Codes, the dead ones included."""
         return int(self._index.ntotal)
 
-    def alive(self) -> int:
-        return int(np.count_nonzero(self._code_of_slot != NO_CODE))
+    def follow(self, rows: Rows) -> None:
+        """Be told of every change from now on. All rows are fresh."""
+        self._cover(len(rows.owners))
+        rows.watchers.append(self)
+
+    def dead(self, rows: Rows) -> int:
+        return len(self) - (rows.count - len(self.fresh(rows)))
 
     def fresh(self, rows: Rows) -> Slots:
-        """The slots whose rows have no code, ascending."""
+        """The slots whose rows have no code, ascending. Two searches may ask at once: nothing is resized here."""
         if self._fresh is None:
-            self._cover(len(rows.owners))
-            slots = len(rows.owners)
-            self._fresh = np.flatnonzero((self._code_of_slot[:slots] == NO_CODE) & (rows.owners >= 0))
+            slots = min(len(self._code_of_slot), len(rows.owners))
+            without = self._code_of_slot[:slots] == NO_CODE
+            self._fresh = np.flatnonzero(without & (rows.owners[:slots] != NOBODY))
         return self._fresh
 
     def nominate(self, probes: Vectors, depth: int) -> Slots:
@@ -78,7 +83,7 @@ class Codes:
         codes = np.arange(first, len(self), dtype=np.int32)
         there = slots < len(rows.owners)
         slots, codes, coded = slots[there], codes[there], coded[there]
-        same = (rows.owners[slots] >= 0) & (rows.vectors[slots] == coded).all(axis=1)
+        same = (rows.owners[slots] != NOBODY) & (rows.vectors[slots] == coded).all(axis=1)
         self._code_of_slot[slots[same]] = codes[same]
         if self._fresh is not None:
             few = len(slots) <= SMALL_WRITE

@@ -73,6 +73,10 @@ class Follower:
         """Stores that the map gives to this shard and that are not served yet; None before the map was read."""
         return None if self._at_start is None else [store for store in self._wanted if store not in self._index]
 
+    def loads(self) -> bool:
+        """Whether stores are being loaded just now."""
+        return self._loader.busy
+
     async def run(self) -> None:
         """Follow until cancelled."""
         retry_s = FIRST_RETRY_S
@@ -166,11 +170,14 @@ class Follower:
         log.info("Store %s is in group %s now", store, group)
 
     async def _install_and_load(self) -> None:
+        loaded = self._loader.busy
         for store, served in self._loader.finished():
             await self._install(store, served)
         for store, config in self._wanted.items():
             if store not in self._index or store in self._stale:
                 self._loader.start(config)
+        if loaded and not self._loader.busy:
+            self._index.written.set()  # the last load may have failed: there is no install that would say so
         if self.state is ReplicaState.LOADING and not (self._at_start or set()).intersection(self.missing or ()):
             self.state = ReplicaState.READY
             self.changed.set()

@@ -7,9 +7,8 @@ passed over, and where too few nominees stay, more are asked for, until there ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +32,7 @@ JOINED_SLOTS = 512
 Owners: TypeAlias = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """The rows of some stores of a group. Good until the next write."""
 
     group: Group
@@ -45,11 +43,11 @@ class Part:
     """(galleries + 1,), by owner, of NOBODY the last; None: the spans hold nothing else"""
 
     @classmethod
-    def of(cls, group: Group, galleries: Iterable[Gallery]) -> Part:
+    def of(cls, group: Group, galleries: Sequence[Gallery]) -> Part:
+        if len(galleries) == 1:
+            run = galleries[0].run
+            return cls(group, run.count, ((run.start, run.stop),) if run.count else (), None)
         found = sorted((one.run.start, one.run.stop, one.number) for one in galleries)
-        if len(found) == 1:
-            start, stop, _ = found[0]
-            return cls(group, stop - start, ((start, stop),) if stop > start else (), None)
         allowed = np.zeros(len(group.galleries) + 1, dtype=np.bool_)
         allowed[[number for _, _, number in found]] = True
         spans: list[tuple[int, int]] = []

@@ -10,8 +10,7 @@ galleries, groups and shards. Codes can miss a row; what they nominate is scored
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -36,8 +35,7 @@ def margin(dimension: int) -> float:
     return dimension * 2.0**-23
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class Piece(NamedTuple):
     """Probes (q, d) that ask about the same part. Probe i passes over the gallery homes[i]."""
 
     part: Part

@@ -35,8 +35,9 @@ class Replica:
         self.index = ShardIndex()
         self.gate = Gate()
         self.searcher = Searcher(self.index, self.gate, settings.search_threads)
-        self.coder = Coder(self.index, self.gate, Recipes(settings.index, settings.index_parameters))
         self.follower = Follower(settings, redis, self.index, self.gate, self.waiters)
+        recipes = Recipes(settings.index, settings.index_parameters)
+        self.coder = Coder(self.index, self.gate, recipes, wait=self.follower.loads)
         self.drain = Drain(settings.drain_s, self._announce_end, self._retire)
         self._beating: asyncio.Task[None] | None = None
         self._announcer = Announcer(ClusterMap(redis), self.heartbeat, self.follower)

@@ -32,8 +32,8 @@ from common.types import Vectors
 Slots: TypeAlias = npt.NDArray[np.int64]
 NOBODY = -1
 FIRST_SLOTS = 16
-MOST_GROWTH = 65_536
-"""slots added at once beyond what is needed: they are zeroed while searches wait, 32 MB take 10 ms"""
+GROWTH, MOST_GROWTH = 64, 16_384
+"""slots added at once: 1/64 of those there are, at most 8 MB, which are zeroed while searches wait"""
 SLACK = 8
 """a run that moves has room for 1/8 more; gaps of up to 1/8 are left alone"""
 SLIDES = 8
@@ -220,10 +220,10 @@ class Rows:
     def _reserve(self, slots: int) -> None:
         present = len(self.owners)
         if slots > present:
-            self._resize(max(slots, present + min(present // 16, MOST_GROWTH)))
+            self._resize(max(slots, present + min(present // GROWTH, MOST_GROWTH)))
 
     def _shrink(self) -> None:
-        if len(self.owners) - self.end > FIRST_SLOTS + MOST_GROWTH + len(self.owners) // SLACK:
+        if len(self.owners) - self.end > FIRST_SLOTS + len(self.owners) // SLACK:
             self._resize(max(self.end, FIRST_SLOTS))
 
     def _resize(self, slots: int) -> None:

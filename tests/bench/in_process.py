@@ -82,8 +82,8 @@ class Rows:
         return {"per_second": _rate(seconds, one, time.thread_time)}
 
     def search(self, seconds: float, block: int, threads: int) -> dict[str, float]:
-        """Strangers through the ShardIndex, `block` probes a call: of one thread in a second of its CPU time, of several
-        together in a second."""
+        """Strangers through the ShardIndex, `block` probes a call: one thread's in a second of its CPU time, those of
+        several threads in a second."""
         clock = time.thread_time if threads == 1 else time.perf_counter
 
         starts = cycle(range(0, len(self.strangers) - block + 1, block))

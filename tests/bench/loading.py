@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
@@ -30,34 +29,30 @@ from common.cluster_map import ClusterMap, GroupView, Heartbeat, StoreConfig
 from common.ledger import Ledger
 from common.records import FaceRecord, pack_vectors
 from common.truth import connect
-from common.types import DLIB_DIMENSION, DLIB_SPACE, Kind, ReplicaState, Vectors
+from common.types import DLIB_DIMENSION, DLIB_SPACE, Kind, ReplicaState
 from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port, start_embedded_redis
 from shard.loader import load_store, usable
 from shard.recipe import CODED_FROM
+from tests.bench.faces import Faces
 
 D = 128
 BATCH = 2000
 
 
-def unit(seed: int, count: int) -> Vectors:
-    rows = np.random.default_rng(seed).standard_normal((count, D), dtype=np.float32)
-    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return scaled
-
-
 async def fill(redis: Redis, stores: int, each: int) -> None:
     """Face ids as the gateway makes them up, one template a face, no thumbnails."""
+    rows = Faces.load().rows(stores * each, seed=1)
     for at in range(stores):
         store = f"store-{at}"
         await ClusterMap(redis).create(StoreConfig(store, "s1"))
-        for start in range(0, each, BATCH):
-            rows = unit(at * each + start, min(BATCH, each - start))
-            names = [uuid4().hex for _ in rows]
-            records = [FaceRecord(row, DLIB_SPACE, Kind.VISITOR, 1.7e9, 1.7e9, 1).pack() for row in rows]
+        for start in range(at * each, (at + 1) * each, BATCH):
+            batch = rows[start : min(start + BATCH, (at + 1) * each)]
+            names = [uuid4().hex for _ in batch]
+            records = [FaceRecord(row, DLIB_SPACE, Kind.VISITOR, 1.7e9, 1.7e9, 1).pack() for row in batch]
             pipe = redis.pipeline(transaction=False)
             pipe.hset(keys.faces(store), mapping=dict(zip(names, records, strict=True)))
-            pipe.hset(keys.templates(store), mapping={n: pack_vectors(r) for n, r in zip(names, rows, strict=True)})
+            pipe.hset(keys.templates(store), mapping={n: pack_vectors(r) for n, r in zip(names, batch, strict=True)})
             await pipe.execute()
 
 

@@ -15,7 +15,7 @@ from common.types import ReplicaState
 from deploy.local.children import start_child
 from deploy.local.embedded_redis import free_port
 from tests.bench.filled import Truth
-from tests.bench.processes import quiet, resident
+from tests.bench.processes import cpu_s, quiet, resident
 from tests.bench.report import Line, Report
 
 ROW_BYTES = 512
@@ -28,6 +28,8 @@ HEARTBEAT_S = 0.1
 class Replica:
     seconds: float
     """from its first heartbeat to `ready`"""
+    redis_cpu_s: float
+    """of Redis meanwhile"""
     resident: int
     """bytes, once nothing more is built"""
 
@@ -57,21 +59,22 @@ async def measured(truth: Truth, shard: str = "s1") -> Replica:
         with _started(truth.url, shard) as pid:
             while not (beats := await told.replicas()):
                 await asyncio.sleep(0.01)
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), cpu_s(truth.process.pid)
             while beats[0].state is not ReplicaState.READY:
                 await asyncio.sleep(0.02)
                 beats = await told.replicas() or beats
-            seconds = time.perf_counter() - started
+            seconds, cpu = time.perf_counter() - started, cpu_s(truth.process.pid) - cpu
             await quiet([pid])
             held = resident(pid)
         await told.retire(shard, "a")
-    return Replica(seconds, held)
+    return Replica(seconds, cpu, held)
 
 
 def report_loaded(report: Report, rows: int, empty: Replica, full: Replica, redis_bytes: int) -> None:
     """Must show 6, second half, and 7."""
     section = "one replica with all of it, restarted"
     report.add(Line(section, "loaded from Redis", rows / full.seconds, "faces/s"))
+    report.add(Line(section, "CPU of Redis meanwhile", 1e6 * full.redis_cpu_s / rows, "µs/face"))
     share = (full.resident - empty.resident) / rows
     line = Line(section, "memory, beyond an empty replica's", share, "bytes/face")
     report.add(line.beside(share / ROW_BYTES, "the raw row", "≤ 1.35"))

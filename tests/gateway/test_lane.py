@@ -10,7 +10,9 @@ import pytest
 
 from common.wire import Query
 from gateway.deadline import Deadline
-from gateway.lane import CALLS_AT_ONCE, MOST_PROBES, First, Lane, Waiting
+from gateway.lane import MOST_PROBES, First, Lane, Waiting
+
+CALLS_AT_ONCE = 2
 
 
 def query(probes: int = 1) -> Query:
@@ -48,7 +50,7 @@ async def settled() -> None:
 
 async def test_what_comes_in_one_turn_of_the_loop_leaves_in_one_call() -> None:
     shard = Shard()
-    tasks = asked(Lane(shard.send, lambda: 60), 7)
+    tasks = asked(Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), 7)
     await settled()
     assert shard.calls == [7]
     shard.gate.set()
@@ -57,7 +59,7 @@ async def test_what_comes_in_one_turn_of_the_loop_leaves_in_one_call() -> None:
 
 async def test_what_comes_while_all_calls_are_under_way_leaves_together_in_the_next() -> None:
     shard = Shard()
-    lane, tasks = Lane(shard.send, lambda: 60), []
+    lane, tasks = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), []
     for _ in range(CALLS_AT_ONCE + 5):
         tasks += asked(lane, 1)
         await settled()
@@ -70,20 +72,20 @@ async def test_what_comes_while_all_calls_are_under_way_leaves_together_in_the_n
 async def test_a_call_takes_no_more_probes_than_are_good_for_the_first_of_them() -> None:
     shard = Shard()
     shard.gate.set()
-    await asyncio.gather(*asked(Lane(shard.send, lambda: 60), 5, MOST_PROBES // 2))
+    await asyncio.gather(*asked(Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), 5, MOST_PROBES // 2))
     assert shard.probes == [MOST_PROBES, MOST_PROBES, MOST_PROBES // 2]
 
 
 async def test_one_query_with_more_probes_than_that_goes_by_itself() -> None:
     shard = Shard()
     shard.gate.set()
-    await asyncio.gather(*asked(Lane(shard.send, lambda: 60), 2, MOST_PROBES + 1))
+    await asyncio.gather(*asked(Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), 2, MOST_PROBES + 1))
     assert shard.calls == [1, 1]
 
 
 async def test_calls_that_exceed_the_patience_do_not_hold_up_those_behind_them() -> None:
     shard = Shard()
-    lane, tasks = Lane(shard.send, lambda: 0.001), []
+    lane, tasks = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 0.001), []
     async with asyncio.timeout(5):
         while len(shard.calls) <= CALLS_AT_ONCE:
             tasks += asked(lane, 1)
@@ -94,7 +96,7 @@ async def test_calls_that_exceed_the_patience_do_not_hold_up_those_behind_them()
 
 async def test_a_call_goes_on_until_the_last_that_waits_for_it_has_gone() -> None:
     shard = Shard()
-    first, second = asked(Lane(shard.send, lambda: 60), 2)
+    first, second = asked(Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), 2)
     await settled()
     first.cancel()
     await settled()
@@ -106,7 +108,7 @@ async def test_a_call_goes_on_until_the_last_that_waits_for_it_has_gone() -> Non
 
 async def test_one_that_goes_before_its_call_leaves_is_not_sent() -> None:
     shard = Shard()
-    lane = Lane(shard.send, lambda: 60)
+    lane = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60)
     stays, goes = asked(lane, 2)
     await asyncio.sleep(0)  # both have asked; the call leaves in the next turn
     goes.cancel()
@@ -119,7 +121,7 @@ async def test_a_defect_in_a_call_reaches_all_that_wait_and_the_lane_goes_on() -
     async def broken(_: Sequence[Waiting]) -> list[First]:
         raise KeyError("a defect")
 
-    lane = Lane(broken, lambda: 60)
+    lane = Lane(broken, lambda: CALLS_AT_ONCE, lambda: 60)
     for _ in range(CALLS_AT_ONCE + 1):
         with pytest.raises(RuntimeError, match="KeyError"):
             await lane.ask(query(), Deadline(10))

@@ -100,6 +100,8 @@ async def test_a_store_moves_under_searches_and_writes_and_none_misses_a_face(ch
     assert all(camera.searches > 10 for camera in cameras)
     shards = {body["shard"]: body for body in (await chain.http.get("/v1/shards")).json()["shards"]}
     assert shards["s2"]["stores"] == ["A"]
+    (group,) = shards["s2"]["replicas"][0]["groups"]
+    assert (group["group"], group["index"], group["coded"], group["recall"]) == ("default", "flat", 0, None)
     await until(lambda: rows_of(chain, "s1", 0))  # the source has dropped it
     assert (await chain.http.post("/v1/stores/A/move", json={"shard": "s2"})).status_code == 200
 

@@ -69,7 +69,7 @@ class CodesInStep(RuleBasedStateMachine):
     def begin(self) -> None:
         rows = self.group.rows
         self.next = Codes(PQ, TRAINED_ON, rows.count)
-        rows.watchers.append(self.next)
+        self.next.follow(rows)
 
     @precondition(lambda self: self.next is not None and self.chunk is None)
     @rule(most=st.integers(1, 100))
@@ -101,7 +101,7 @@ class CodesInStep(RuleBasedStateMachine):
                 continue
             nominated = codes.nominate(POOL[:1], max(1, len(codes)))[0]
             coded, fresh = nominated[nominated >= 0], codes.fresh(self.group.rows)
-            assert codes.alive() == len(coded)
+            assert codes.dead(self.group.rows) == len(codes) - len(coded)
             assert sorted([*coded, *fresh]) == np.flatnonzero(self.group.rows.owners >= 0).tolist()
 
     @rule()

@@ -11,7 +11,7 @@ import ormsgpack
 import pytest
 from redis.asyncio import Redis
 
-from common.cluster_map import ClusterMap
+from common.cluster_map import ClusterMap, GroupView
 from common.ledger import Ledger, Put
 from common.types import VISITOR, Kind, KnownAs, ReplicaState, StoreView, Vectors
 from tests.shard.helpers import PATIENCE_S, Running, Writer, eventually, ready, running, settings_for, truth_of, unit
@@ -194,10 +194,29 @@ async def test_a_change_of_a_stores_settings_does_not_disturb_it(redis: Redis, r
     await writer.put(config, named(0, 5))
     async with ready(settings_for(redis_url)) as one:
         gallery = one.replica.index["A"].gallery
-        await ClusterMap(redis).update(config, replace(config, group="north"))
+        await ClusterMap(redis).update(config, replace(config, timezone="Asia/Tokyo"))
         await writer.open("B")
         await eventually(lambda: "B" in one.replica.stores)  # so the map was read
         assert one.replica.index["A"].gallery is gallery
+
+
+async def test_a_store_that_changes_its_group_takes_its_rows_along_and_is_followed_on(
+    redis: Redis, redis_url: str
+) -> None:
+    writer = Writer(redis)
+    config = await writer.open("A")
+    await writer.put(config, named(0, 5))
+    await writer.put(await writer.open("B"), named(5, 7))
+    async with ready(settings_for(redis_url)) as one:
+        gallery = one.replica.index["A"].gallery
+        await ClusterMap(redis).update(config, replace(config, group="north"))
+        await eventually(lambda: one.replica.index["A"].group == "north")
+        assert [(group.name, group.rows.count) for group in one.replica.index.groups] == [("default", 2), ("north", 5)]
+        assert one.replica.index["A"].gallery is gallery
+        await one.reach("A", await writer.put(config, named(7, 9)))
+        (hits,) = (await one.search(["A", "B"], ROWS[8:9])).candidates
+        faces = {"A": named(0, 5) | named(7, 9), "B": named(5, 7)}
+        assert hits == truth_of(faces, ROWS[8], 5)
 
 
 @pytest.mark.parametrize("wrong", ["another space", "another dimension", "not of unit length", "not a number"])
@@ -297,6 +316,7 @@ async def test_the_heartbeat_tells_state_and_versions_and_ends_with_the_replica(
         assert (beats[0].shard, beats[0].replica, beats[0].state) == ("s1", "a", "ready")
         assert beats[0].url == "http://127.0.0.1:8100"
         assert beats[0].boot == one.replica.boot
+        assert beats[0].groups == (GroupView("default", "dlib-resnet-v1", rows=3, index="flat", coded=0),)
     assert await stores.replicas() == []
 
 

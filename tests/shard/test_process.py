@@ -233,6 +233,8 @@ def test_a_taken_port_is_a_clear_error() -> None:
         ({"shard": "s 1"}, "FACEGRID_SHARD"),
         ({"replica": ""}, "FACEGRID_REPLICA"),
         ({"redis_url": "secret-host"}, "FACEGRID_REDIS_URL"),
+        ({"index": "IVF99x"}, "FACEGRID_INDEX: Faiss makes no index 'IVF99x'"),
+        ({"index": "IVF64,Flat", "index_parameters": "nprobes=3"}, "FACEGRID_INDEX_PARAMETERS: IVF64,Flat does not"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_status_2(settings: dict[str, str], named: str) -> None:

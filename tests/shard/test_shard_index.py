@@ -11,7 +11,7 @@ from common.errors import DeadlineExceeded, WrongSpace
 from common.types import DLIB_SPACE, StoreView
 from common.wire import Query, QueryReply, SearchCall
 from shard.gallery import Gallery
-from shard.shard_index import ServedStore, ShardIndex
+from shard.shard_index import ServedStore, ShardIndex, Usable
 from tests.shard.helpers import truth_of, unit
 
 
@@ -72,3 +72,64 @@ def test_probes_of_another_space_or_dimension_are_refused() -> None:
 def test_a_search_stops_when_its_time_is_over() -> None:
     with pytest.raises(DeadlineExceeded):
         search(index_of(1, 3), Query({"S0000": "i"}, unit(1), 5), give_up_at=time.monotonic())
+
+
+def test_queries_of_one_call_are_answered_each_for_its_own_stores_probes_and_homes() -> None:
+    index, probes, rows = index_of(6, 40), unit(9, 1), unit(240)
+    faces = {f"S{at:04}": {f"f{n}": rows[40 * at + n] for n in range(40)} for at in range(6)}
+    every = dict.fromkeys(faces, "i")
+    queries = (
+        Query({"S0001": "i"}, probes[:1], 3),
+        Query(every, probes[1:3], 5, False, ["S0002", ""]),
+        Query({"S0002": "i", "S0004": "i"}, probes[3:5], 3),
+        Query(every, probes[5:7], 5, False, ["S0000", "S0005"]),
+        Query({"S0003": "i"}, probes[7:8], 3, True),
+        Query(every, probes[8:9], 300),
+    )
+    homes = {1: "S0002", 5: "S0000", 6: "S0005"}
+    replies = index.answer(SearchCall(DLIB_SPACE, queries, 1000))
+    number = 0
+    for query, reply in zip(queries, replies, strict=True):
+        assert reply.searched.keys() == query.stores.keys()
+        for hits in reply.candidates:
+            theirs = {store: faces[store] for store in query.stores if store != homes.get(number)}
+            assert hits == truth_of(theirs, probes[number], query.top_k)
+            number += 1
+    assert replies[1].searched is replies[3].searched
+
+
+def test_stores_of_two_groups_are_searched_as_one_gallery() -> None:
+    index, rows = index_of(4, 40), unit(160)
+    index.regroup("S0001", "north")
+    index.regroup("S0003", "north")
+    faces = {f"S{at:04}": {f"f{n}": rows[40 * at + n] for n in range(40)} for at in range(4)}
+    reply = search(index, Query(dict.fromkeys(faces, "i"), unit(3, 1), 10, False, ["", "S0001", "S0000"]))
+    for home, probe, hits in zip(["", "S0001", "S0000"], unit(3, 1), reply.candidates, strict=True):
+        assert hits == truth_of({store: faces[store] for store in faces if store != home}, probe, 10)
+
+
+def test_a_group_is_gone_with_its_last_store() -> None:
+    index = index_of(2, 3)
+    index.regroup("S0001", "north")
+    assert [group.name for group in index.groups] == ["default", "north"]
+    index.remove("S0001")
+    index.regroup("S0000", "south")
+    assert [(group.name, group.rows.count) for group in index.groups] == [("south", 3)]
+
+
+def test_what_is_known_of_a_query_is_forgotten_with_the_next_write() -> None:
+    index = index_of(3, 4)
+    query = Query(dict.fromkeys(index, "i"), unit(12)[:1], 1)
+    assert search(index, query).searched["S0002"] == StoreView(4, 4)
+    index.apply("S0002", Usable(["new"], unit(1, 9), ["f0"], {}, [1]), 6)
+    index.note_due("S0000", 9)
+    reply = search(index, query)
+    assert reply.searched == {"S0001": StoreView(4, 4), "S0002": StoreView(6, 4)}
+    assert search(index, query._replace(probes=unit(1, 9))).candidates[0][0].face_id == "new"
+
+
+def test_a_long_block_of_probes_is_answered_like_each_alone() -> None:
+    index, probes = index_of(5, 20), unit(150, 1)
+    stores = dict.fromkeys(index, "i")
+    together = search(index, Query(stores, probes, 3)).candidates
+    assert together == tuple(search(index, Query(stores, probe[None], 3)).candidates[0] for probe in probes)

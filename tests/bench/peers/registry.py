@@ -17,7 +17,9 @@ from tests.bench.peers.tutorial import Tutorial
 IVF = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 REFINED = (10, 20, 50, 100, 150, 200, 400)
 MORE_LINKS = 24
-ABSENT = {"distributed-faiss": "in no package index, and for non-commercial use only; faiss-rpc stands in for it"}
+ABSENT = {
+    "distributed-faiss": "pip finds no such package, and it is for non-commercial use only; faiss-rpc stands in for it"
+}
 
 
 def peers(postgres: str = "") -> list[Peer]:

@@ -1,6 +1,6 @@
 """`faiss-rpc`: Faiss behind the least of a server that would do, MessagePack over TCP. Ours, a yardstick; no product.
 
-It stands in for distributed-faiss, which cannot be had here, and does what that does: one server process a core, each
+It stands in for distributed-faiss, which pip does not find, and does what that does: one server process a core, each
 with a part of the rows; a client asks all of them and keeps the best, or for one store the server that has it. What it
 leaves out would only cost time: no pickle, no lock around a search, no thread between the client and its sockets.
 """
