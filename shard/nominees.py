@@ -40,13 +40,15 @@ class Part(NamedTuple):
     spans: tuple[tuple[int, int], ...]
     """slots from, up to; between them there may be some of others"""
     allowed: npt.NDArray[np.bool_] | None
-    """(galleries + 1,), by owner, of NOBODY the last; None: the spans hold nothing else"""
+    """(galleries + 1,), by owner, of NOBODY the last; None: there is one gallery, and the span holds nothing else"""
+    number: int = NOBODY
+    """of the gallery, where there is one"""
 
     @classmethod
     def of(cls, group: Group, galleries: Sequence[Gallery]) -> Part:
         if len(galleries) == 1:
             run = galleries[0].run
-            return cls(group, run.count, ((run.start, run.stop),) if run.count else (), None)
+            return cls(group, run.count, ((run.start, run.stop),) if run.count else (), None, galleries[0].number)
         found = sorted((one.run.start, one.run.stop, one.number) for one in galleries)
         allowed = np.zeros(len(group.galleries) + 1, dtype=np.bool_)
         allowed[[number for _, _, number in found]] = True
@@ -120,7 +122,7 @@ def _pass_over(part: Part, slots: Slots, scores: Vectors | None, homes: Owners |
     """Set slots to -1, and their scores to -inf, that are not of the part or of the probe's home."""
     owners = part.group.rows.owners[slots]
     owners[slots < 0] = NOBODY
-    over = owners == NOBODY if part.allowed is None else ~part.allowed[owners]
+    over = owners != part.number if part.allowed is None else ~part.allowed[owners]
     if homes is not None:
         over |= owners == homes[:, None]
     slots[over] = -1

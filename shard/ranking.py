@@ -56,7 +56,7 @@ def best(pieces: Sequence[Piece], top_k: int, *, exact: bool = False) -> Found:
         slots = np.concatenate([_as_wide(slots, width) for slots, _ in nominated])
         floors = np.concatenate([floors for _, floors in nominated])
     found, last = _ranked(group, probes, slots, top_k)
-    for at in np.flatnonzero(floors >= last - margin(group.dimension)).tolist():
+    for at in np.flatnonzero((floors > -np.inf) & (floors >= last - margin(group.dimension))).tolist():
         found[at] = _of_more_rows(_alone(pieces, at), top_k)
     return found
 

@@ -133,3 +133,12 @@ def test_a_long_block_of_probes_is_answered_like_each_alone() -> None:
     stores = dict.fromkeys(index, "i")
     together = search(index, Query(stores, probes, 3)).candidates
     assert together == tuple(search(index, Query(stores, probe[None], 3)).candidates[0] for probe in probes)
+
+
+def test_a_probe_that_passes_over_the_only_store_gets_nobody_however_many_rows_there_are() -> None:
+    index, rows = ShardIndex(), unit(500, seed=9)
+    index.install("A", empty_store())
+    index.apply("A", Usable([f"f{at}" for at in range(500)], rows, [], {}, [1] * 500), 1)
+    query = Query({"A": "i"}, rows[:2], 5, homes=["A", ""])
+    (reply,) = index.answer(SearchCall(DLIB_SPACE, (query,), 1000))
+    assert [len(hits) for hits in reply.candidates] == [0, 5]
