@@ -12,7 +12,7 @@ from common.types import DLIB_SPACE, StoreView
 from common.wire import Query, QueryReply, SearchCall
 from shard.gallery import Gallery
 from shard.shard_index import ServedStore, ShardIndex, Usable
-from tests.shard.helpers import truth_of, unit
+from tests.shard.helpers import empty_store, truth_of, unit
 
 
 def search(index: ShardIndex, query: Query, space: str = DLIB_SPACE, give_up_at: float = inf) -> QueryReply:
