@@ -31,17 +31,16 @@ class Direct:
     def __init__(self, app: ASGIApp, *routers: APIRouter) -> None:
         self._app = app
         routes = [route for router in routers for route in router.routes if isinstance(route, PlainRoute)]
-        self._routes = [
-            (method, route.path_regex, route.endpoint) for route in routes for method in route.methods or ()
-        ]
+        self._routes = [(route.methods or set(), route.path_regex, route) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            for methods, path, endpoint in self._routes:
+            for methods, path, route in self._routes:
                 if scope["method"] in methods and (found := path.match(scope["path"])) is not None:
                     scope["path_params"] = found.groupdict()
+                    scope["route"] = route  # what a log may say of the request
                     try:
-                        response = await endpoint(Request(scope, receive, send))
+                        response = await route.endpoint(Request(scope, receive, send))
                     except FORESEEN as error:
                         response = problem_of(error)
                     await response(scope, receive, send)

@@ -51,7 +51,7 @@ def problem_response(error: FacegridError, headers: Mapping[str, str] | None = N
     return Response(json.dumps(error.problem(), separators=(",", ":")), error.status, sent, media_type=PROBLEM)
 
 
-FORESEEN = (FacegridError, RequestValidationError, ClientDisconnect)
+FORESEEN = (FacegridError, RequestValidationError, ClientDisconnect, HTTPException)
 
 
 def problem_of(error: Exception) -> Response:
@@ -61,6 +61,8 @@ def problem_of(error: Exception) -> Response:
             return problem_response(error)
         case RequestValidationError():
             return problem_response(_from_validation(error))
+        case HTTPException():
+            return problem_response(_from_framework(error), error.headers)
         case _:
             return problem_response(MalformedBody("The caller hung up before its body was complete.", field="body"))
 
@@ -83,7 +85,7 @@ def install_problems(app: FastAPI) -> None:
 
     for kind in FORESEEN:
         app.add_exception_handler(kind, foreseen)
-    app.add_exception_handler(HTTPException, by_framework)
+    app.add_exception_handler(HTTPException, by_framework)  # instead: it knows what other methods the path takes
     app.add_exception_handler(Exception, unforeseen)
 
 

@@ -25,6 +25,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 from redis.asyncio import Redis
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common.drain import Drain
 from common.errors import FacegridError
@@ -36,6 +37,8 @@ FINISH_S = 10
 IDLE_S = 75
 """a kept connection may rest that long"""
 BACKLOG = 1024
+MAX_HEAD_BYTES = 64_000
+"""of a request, before its body; uvicorn would collect headers without end, and before any key is checked"""
 Chosen = TypeVar("Chosen", GatewaySettings, ShardSettings)
 
 
@@ -82,6 +85,29 @@ def _log_as(name: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every call would bury the rest
 
 
+class LimitedHead(HttpToolsProtocol):
+    """Refuses a request whose head goes on for more than the limit after what its first packet brought."""
+
+    _in_head = False
+    _head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        went_on = self._in_head
+        super().data_received(data)
+        if went_on and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"The headers may have at most {MAX_HEAD_BYTES} bytes.")
+
+
 class _Server(uvicorn.Server):
     """Drains before it stops listening; uvicorn by itself stops listening first."""
 
@@ -125,7 +151,7 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=LimitedHead,
         ws="none",
         lifespan="off",  # entered here: uvicorn would log a traceback of what is wrong with a model, and lose the error
         log_config=None,

@@ -30,9 +30,10 @@ class Coverage:
     failed: Mapping[str, tuple[Cause, ...]]
     """shard → why stores that belong there were not searched, in order of time; empty: no replica has them"""
 
-    @property
+    @cached_property
     def full(self) -> bool:
-        return len(self.views) == len(self.stores)
+        """By name: a home that left the group meanwhile was searched too, and stands for none of the others."""
+        return len(self.views) >= len(self.stores) and self.stores.names <= self.views.keys()
 
     @property
     def missing(self) -> list[str]:
@@ -67,8 +68,9 @@ class Coverage:
 
     def report(self) -> dict[str, Any]:
         """As answers show it."""
+        missing = self.missing
         return {
-            "stores": {"total": len(self.stores), "searched": len(self.views), "missing": self.missing},
+            "stores": {"total": len(self.stores), "searched": len(self.stores) - len(missing), "missing": missing},
             "rows": self.rows,
             "rows_missing": self.rows_missing,
             "shards": {

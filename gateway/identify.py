@@ -106,10 +106,11 @@ class Identifier:
         self, askings: Sequence[Asking], asked: Asked, deadline: Deadline
     ) -> tuple[list[tuple[Identified, ...]], Timing]:
         """The same for several stores at once, each once: its answers, in this order. Homes are searched at the same
-        time, then, with all the probes that go on, each group once."""
+        time, then, with all the probes that go on, each group once. NothingSearched: not for any of the stores."""
         timing = Timing()
         if asked.scope is Scope.GROUP and asked.min_version is None:
             everywhere = await self._everywhere([Onward.at_once(one) for one in askings], asked, deadline, timing)
+            _require_some([found for _, found in everywhere])
             found_of = {id(onward.asking): found for onward, found in everywhere}
             return [self._answers(one.home, found_of[id(one)], asked, "fan_out") for one in askings], timing
 
@@ -120,11 +121,13 @@ class Identifier:
         for one, found in zip(askings, at_home, strict=True):
             further = asked.scope is not Scope.STORE and len(self._view.group_of(one.home)) > 1
             mode: Mode = "fan_out" if asked.scope is Scope.GROUP and not further else "home"
-            results = list(self._answers(one.home, found, asked, mode, may_be_empty=further))
+            results = list(self._answers(one.home, found, asked, mode))
             answers.append(results)
             if further and (goes_on := [at for at, result in enumerate(results) if _goes_on(result, asked)]):
                 going.append(Onward(one, goes_on, found, results))
-        for onward, found in await self._everywhere(going, asked, deadline, timing):
+        everywhere = await self._everywhere(going, asked, deadline, timing)
+        _require_some([*at_home, *(found for _, found in everywhere)])
+        for onward, found in everywhere:
             final = self._answers(onward.asking.home, found, asked, "fan_out")
             for at, result in zip(onward.goes_on, final, strict=True):
                 onward.results[at] = replace(result, home_cut=onward.results[at].cut)
@@ -165,16 +168,13 @@ class Identifier:
             for onward in going
         ]
 
-    def _answers(
-        self, home: StoreConfig, found: Found, asked: Asked, mode: Mode, *, may_be_empty: bool = False
-    ) -> tuple[Identified, ...]:
+    def _answers(self, home: StoreConfig, found: Found, asked: Asked, mode: Mode) -> tuple[Identified, ...]:
         coverage = found.coverage
-        if not coverage.searched and not may_be_empty:
-            raise NothingSearched("No shard answered the search.", coverage=coverage.report())
         cut = self._cut(home, asked, mode, coverage.rows)
         most, margin = named(home, asked), margin_of(home, asked)
         answers = []
-        for candidates in map(cut.best_first, found.candidates):
+        for by_score in found.candidates:
+            candidates = cut.best_first(by_score[:most])  # there are more where another store of the batch wants them
             ahead = lead(candidates, cut, most) if is_match(candidates, cut) else math.inf
             said = verdict(candidates, cut, coverage, ambiguous=margin is not None and ahead < margin)
             answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, lead=ahead))
@@ -192,6 +192,13 @@ def _goes_on(at_home: Identified, asked: Asked) -> bool:
     """Whether the other stores are searched for this probe too. Two of this store that cannot be told apart stay so."""
     known_here = at_home.verdict is Verdict.MATCH or at_home.why is Why.AMBIGUOUS
     return asked.scope is Scope.GROUP or (asked.scope is Scope.AUTO and not known_here)
+
+
+def _require_some(found: Sequence[Found]) -> None:
+    """Raises NothingSearched where no shard answered for any of them. One whose shards are silent while others answer
+    is inconclusive, and takes nothing from the others."""
+    if not any(one.coverage.views for one in found):
+        raise NothingSearched("No shard answered the search.", coverage=found[-1].coverage.report())
 
 
 def _question(home: StoreConfig, probes: Vectors, asked: Asked) -> Question:

@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from weakref import WeakKeyDictionary
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import StaleReplica, TruthUnavailable
@@ -86,7 +85,6 @@ class Router:
         self._replica_set = replica_set
         self._seen: dict[str, StoreView] = {}
         """of each store, when it was last searched"""
-        self._last: WeakKeyDictionary[StoreSet, Seen] = WeakKeyDictionary()
 
     async def search(self, stores: StoreSet, question: Question, deadline: Deadline) -> Found:
         gathered = Gathered()
@@ -202,8 +200,8 @@ class Router:
     def _coverage(self, stores: StoreSet, gathered: Gathered) -> Coverage:
         """Searches that were told the same share a coverage."""
         searched = [reply.searched for reply in gathered.replies]
-        last = self._last.get(stores)
-        if last is not None and last.still(searched):
+        last = stores.last_seen
+        if isinstance(last, Seen) and last.still(searched):
             return last.coverage
         self._seen |= gathered.views
         unanswered = gathered.unanswered(stores.configs) if len(gathered.views) < len(stores) else []
@@ -216,7 +214,7 @@ class Router:
             failed={config.shard: _causes(config, gathered) for config in unanswered},
         )
         if coverage.full:
-            self._last[stores] = Seen(searched, coverage)
+            stores.last_seen = Seen(searched, coverage)
         return coverage
 
     def _last_rows(self, store: StoreConfig) -> int | None:

@@ -17,6 +17,8 @@ class StoreSet:
     def __init__(self, configs: Iterable[StoreConfig]) -> None:
         self.configs = tuple(configs)
         self.names = frozenset(config.store for config in self.configs)
+        self.last_seen: object = None
+        """the router's, of its last search; here, so that it goes with the stores when the map changes"""
 
     def __len__(self) -> int:
         return len(self.configs)

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
@@ -23,6 +23,8 @@ from common.errors import ShardFault, ShardGarbage, ShardUnreachable
 IDLE_S = 30.0
 """we close a resting connection before the shard does (75 s), so that we never write into a closing one"""
 MAX_REPLY_BYTES = 64_000_000
+MAX_HEAD_BYTES = 64_000
+"""before the body"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Target:
     port: int
     tls: bool
     path: str
+
+    @property
+    def authority(self) -> str:
+        """As `Host` says it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def peer(self) -> tuple[str, int, bool]:
@@ -78,12 +85,14 @@ class Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._content_type, self._length, self._body = "", -1, bytearray()
+        self._head_bytes, self._in_head = 0, True
         self._wire.write(request)
         return self._answer
 
     def close(self) -> None:
+        """At once: a peer that hangs would never read what is still to be sent."""
         if self._wire is not None:
-            self._wire.close()
+            self._wire.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.WriteTransport, transport)  # uvloop's are none by inheritance
@@ -94,11 +103,19 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(ShardUnreachable(f"no HTTP ({type(error).__name__})"))
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._fail(ShardGarbage("its headers do not end", limit=MAX_HEAD_BYTES))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(ShardUnreachable("it hung up" if exc is None else type(exc).__name__))
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:  # a second answer: what it is to belongs to no call
+            self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         match name.lower():
@@ -108,7 +125,10 @@ class Connection(asyncio.Protocol):
                 self._length = int(value)
 
     def on_headers_complete(self) -> None:
-        if not 0 <= self._length <= MAX_REPLY_BYTES:
+        self._in_head = False
+        if (status := self._parser.get_status_code()) < 200:  # another is to follow, which would be the next call's
+            self._fail(ShardGarbage(f"it answered {status}"))
+        elif not 0 <= self._length <= MAX_REPLY_BYTES:
             told = "no length" if self._length < 0 else f"{self._length} bytes"
             self._fail(ShardGarbage(f"it answered {told}", limit=MAX_REPLY_BYTES))
 
@@ -117,16 +137,23 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         answer, self._answer = self._answer, None
+        body, self._body = bytes(self._body), bytearray()  # not kept while the connection rests
         if not self._parser.should_keep_alive():
             self.close()
         if answer is not None and not answer.done():
-            answer.set_result(Reply(self._parser.get_status_code(), self._content_type, bytes(self._body)))
+            answer.set_result(Reply(self._parser.get_status_code(), self._content_type, body))
 
     def _fail(self, fault: ShardFault) -> None:
         self.close()
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(fault)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: it reads the machine's certificates."""
+    return ssl.create_default_context()
 
 
 class SocketTransport:
@@ -151,10 +178,13 @@ class SocketTransport:
             raise ShardUnreachable(f"{url}: {why}.") from error
 
     async def _call(self, connection: Connection, target: Target, body: bytes, headers: dict[str, str]) -> Reply:
-        lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.host}:{target.port}", f"Content-Length: {len(body)}"]
+        lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([*lines, "\r\n"])
         try:
-            reply = await connection.call("\r\n".join([*lines, "\r\n"]).encode("latin-1") + body)
+            if head.count("\n") != len(lines) + 1:  # it would end the line, or the head, for whoever reads it
+                raise ValueError("a line break within a line")
+            reply = await connection.call(head.encode() + body)
         except BaseException:  # given up, too: the answer may still come, and would be the next call's
             connection.close()
             raise
@@ -173,7 +203,15 @@ class SocketTransport:
         return None
 
     async def _connected(self, target: Target) -> Connection:
-        context = ssl.create_default_context() if target.tls else None
+        self._forget_closed()
+        context = _tls() if target.tls else None
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(Connection, target.host, target.port, ssl=context)
         return connection
+
+    def _forget_closed(self) -> None:
+        """A shard has another port after each start, so nobody asks for what was open to the last one."""
+        for peer, connections in list(self._idle.items()):
+            connections[:] = [connection for connection in connections if connection.open]
+            if not connections:
+                del self._idle[peer]

@@ -136,4 +136,6 @@ def _views(names: Sequence[str], packed: Sequence[bytes]) -> dict[str, StoreView
     views = zip(names, map(StoreView, versions, rows), strict=True)
     if len(versions) != len(rows):
         raise ValueError("versions without rows")
+    if min(versions, default=0) < NOT_SEARCHED or min(rows, default=0) < 0:
+        raise ValueError("an impossible version, or number of rows")
     return {name: view for name, view in views if view.version != NOT_SEARCHED}

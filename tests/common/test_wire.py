@@ -162,6 +162,8 @@ def test_the_replies_of_these_tests_are_read_where_nothing_is_wrong() -> None:
         reply_with(scopes=[[numbers("<i8", 1), numbers("<i8", 1)]]),
         reply_with(scopes=[[numbers("<i8", 1, 1)]]),
         reply_with(scopes=[[numbers("<i8", -1, 1), numbers("<i8", 0, 1)]]),  # A has a candidate
+        reply_with(scopes=[[numbers("<i8", 3, -2), numbers("<i8", 10, 1)]]),
+        reply_with(scopes=[[numbers("<i8", 3, 0), numbers("<i8", 10, -1)]]),
         reply_with(stores=numbers("<i4", 2)),
         reply_with(stores=numbers("<i4", -1)),
         reply_with(stores=b""),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 
 from common import wire
 from common.cluster_map import StoreConfig
-from common.types import Vectors
+from common.types import StoreView, Vectors
+from gateway.coverage import Coverage
 from gateway.deadline import Deadline
 from gateway.replica_set import Question, ReplicaSet
 from gateway.router import Found, Router
@@ -34,6 +37,21 @@ class Counting(Hung):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
         return await super().handle_async_request(request)
+
+
+class Refusing(httpx.AsyncBaseTransport):
+    """Refuses every call in which somebody asks for seven candidates; remembers how many asked in each."""
+
+    def __init__(self, shard: httpx.AsyncBaseTransport) -> None:
+        self.shard = shard
+        self.asked: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        queries = wire.unpack_call(await request.aread()).queries
+        self.asked.append(len(queries))
+        if any(query.top_k == 7 for query in queries):
+            return httpx.Response(422, json={"code": "INVALID_REQUEST"})
+        return await self.shard.handle_async_request(request)
 
 
 @pytest.fixture
@@ -279,3 +297,34 @@ async def test_a_search_that_is_given_up_leaves_no_call_behind(pair: Cluster) ->
     async with asyncio.timeout(5):
         while any(health.in_flight for health in replicas._known.values()):
             await asyncio.sleep(0)
+
+
+async def test_what_a_search_saw_is_forgotten_with_the_map_that_it_followed(pair: Cluster) -> None:
+    view = pair.services.view
+    await result(pair, "A", ADA)
+    before = weakref.ref(view.alone(await view.store("A")))
+    assert before() is not None
+    await pair.http.put("/v1/stores/A", json={"retention_days": 7})
+    await view.refresh()
+    await result(pair, "A", ADA)
+    gc.collect()
+    assert before() is None
+
+
+def test_a_home_that_left_its_group_meanwhile_does_not_stand_for_a_store_that_was_not_searched() -> None:
+    stores = StoreSet(StoreConfig(name, shard="s1") for name in "BC")
+    missing = Coverage(stores, {"B": StoreView(1, 10)}, rows_missing=5, failed={"s1": ()})
+    both = missing.with_home("A", StoreView(1, 1))
+    assert not both.full
+    assert both.report()["stores"] == {"total": 2, "searched": 1, "missing": ["C"]}
+
+
+async def test_a_query_that_is_refused_takes_nothing_from_those_that_left_with_it(pair: Cluster) -> None:
+    refusing = {host: Refusing(app) for host, app in pair.shards.apps.items()}
+    pair.shards.apps |= refusing
+    answers = await asyncio.gather(*(ask(pair, "A", ADA, top_k=7 if at == 3 else 5) for at in range(8)))
+    assert max(max(one.asked, default=0) for one in refusing.values()) > 1
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 503, 200, 200, 200, 200]
+    assert {answer.json()["results"][0]["verdict"] for answer in answers if answer.is_success} == {"match"}
+    (failed,) = answers[3].json()["coverage"]["shards"]["failed"]
+    assert failed["code"] == "SHARD_REJECTED"

@@ -69,6 +69,18 @@ async def test_a_batch_says_of_every_probe_what_a_search_of_its_own_says(chain: 
             assert answer["coverages"][result["coverage"]] == one["coverage"]
 
 
+async def test_what_other_stores_of_a_batch_want_to_know_changes_no_answer(chain: Cluster) -> None:
+    """B's margin needs more candidates than A does; the best of those by threshold may be none of A's five."""
+    await chain.http.put("/v1/stores/B", json={"margin": 0.01})
+    for seed in range(6):
+        far = ADA + (0.01 if seed else 0.02) * unit(100 + seed)
+        await chain.enrol("C", far.repeat(3 if seed else 1, axis=0), face_id=f"c-{seed}")
+    probes = np.concatenate([ADA, ADA])
+    alone = (await chain.http.post("/v1/stores/A/search?scope=group", content=ADA.tobytes(), headers=RAW)).json()
+    answer = (await raw(chain, "A,B", probes, scope="group")).json()
+    assert answer["results"][0]["candidates"] == alone["results"][0]["candidates"]
+
+
 async def test_one_store_named_is_the_home_of_all_probes(chain: Cluster) -> None:
     answer = (await raw(chain, "A", np.concatenate([ADA, BOB]))).json()
     assert [(result["store"], result["candidates"][0]["face_id"]) for result in answer["results"]] == [
@@ -105,6 +117,20 @@ async def test_strangers_are_inconclusive_while_a_shard_is_away_and_refused_on_r
     assert answer["results"][1]["version"] is None
     refused = await raw(chain, "A,B", np.concatenate([ADA, STRANGER]), allow_partial=False)
     assert (refused.status_code, refused.json()["code"]) == (503, "PARTIAL_COVERAGE")
+
+
+async def test_a_store_that_nobody_answers_for_takes_nothing_from_the_others_of_its_batch(chain: Cluster) -> None:
+    del chain.shards.apps["s2-a"]
+    answer = (await raw(chain, "A,B", np.concatenate([ADA, BOB]), scope="store")).json()
+    assert [result["verdict"] for result in answer["results"]] == ["match", "inconclusive"]
+    assert answer["coverages"][answer["results"][1]["coverage"]]["stores"]["missing"] == ["B"]
+
+
+async def test_a_batch_that_nobody_answers_at_all_is_an_error(chain: Cluster) -> None:
+    chain.shards.apps.clear()
+    for scope in ("auto", "store", "group"):
+        refused = await raw(chain, "A,F", np.concatenate([ADA, BOB]), scope=scope)
+        assert (refused.status_code, refused.json()["code"]) == (503, "NOTHING_SEARCHED")
 
 
 @pytest.mark.parametrize(

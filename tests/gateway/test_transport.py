@@ -13,7 +13,7 @@ from common.errors import ShardFault, ShardGarbage, ShardRejected, ShardTimeout,
 from common.wire import CONTENT_TYPE, AwaitCall, pack_version
 from deploy.local.embedded_redis import free_port
 from gateway.shard_client import ShardClient
-from gateway.transport import SocketTransport
+from gateway.transport import SocketTransport, target_of
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CALL = AwaitCall("A", "incarnation", 7, remaining_ms=50)
@@ -89,6 +89,16 @@ FAULTS: dict[str, tuple[Behaviour, type[ShardFault]]] = {
     "garbage": (says(answer(b"\xc1")), ShardGarbage),
     "no length": (says(b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\n\r\n" + VERSION), ShardGarbage),
     "too long": (says(answer(length=10**12)), ShardGarbage),
+    "a first word that is no answer": (
+        says(answer(b"", "103 Early Hints") + answer()),
+        ShardGarbage,
+    ),
+    "another protocol": (
+        says(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n"),
+        ShardFault,
+    ),
+    "headers without end": (says(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 500_000), ShardGarbage),
+    "a header without end": (says(b"HTTP/1.1 200 OK\r\nX-More: " + b"x" * 8_000_000), ShardGarbage),
 }
 
 
@@ -172,3 +182,83 @@ def test_calls_work_on_the_loop_that_serves() -> None:
             assert await shard.await_version(url, CALL) == 7
 
     uvloop.run(call())
+
+
+async def test_a_key_is_sent_as_shards_compare_it_and_adds_no_header_of_its_own() -> None:
+    heads = []
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer())
+        await writer.drain()
+
+    async with asyncio.timeout(10), client(behave) as (_, url):
+        transport = SocketTransport()
+        assert (await transport.post(url, b"", {"X-API-Key": "schlüssel-ключ"})).status == 200
+        with pytest.raises(ShardUnreachable):
+            await transport.post(url, b"", {"X-API-Key": "secret\nX-More: 1"})
+        await transport.close()
+    assert len(heads) == 1
+    assert "X-API-Key: schlüssel-ключ\r\n".encode() in heads[0]
+
+
+async def test_a_second_answer_to_one_call_is_not_taken_for_that_of_the_next() -> None:
+    connections = 0
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        # The second comes along with the first up to its last byte, so that the connection looks as if it rested.
+        writer.write(answer() + answer(pack_version(8))[:-1])
+        await writer.drain()
+        await read_request(reader)
+        writer.write(pack_version(8))
+        await writer.drain()
+
+    async with client(behave) as (shard, url):
+        assert [await shard.await_version(url, CALL) for _ in range(3)] == [7] * 3
+    assert connections == 3
+
+
+async def test_what_a_given_up_call_still_had_to_send_is_dropped_with_its_connection() -> None:
+    """A replica that hangs reads nothing, so its connections would stay open until it goes on."""
+    accepted, given_up, ended, received = asyncio.Event(), asyncio.Event(), asyncio.Event(), 0
+
+    async def behave(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        nonlocal received
+        accepted.set()
+        await given_up.wait()
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1_000_000):
+                received += len(data)
+        ended.set()
+
+    body = bytes(30_000_000)
+    async with asyncio.timeout(10), client(behave) as (_, url):
+        transport = SocketTransport()
+        call = asyncio.create_task(transport.post(url, body, {}))
+        await accepted.wait()
+        await asyncio.sleep(0.01)  # by now it has written, or there would be nothing to drop
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        given_up.set()
+        await ended.wait()
+    assert received < len(body)
+
+
+async def test_connections_that_shards_closed_are_forgotten_though_nobody_asks_there_again() -> None:
+    transport = SocketTransport()
+    for _ in range(3):  # each start of a shard is at another port
+        async with client(says(answer())) as (_, url):
+            await transport.post(url, b"", {})
+            async with asyncio.timeout(5):
+                while any(connection.open for kept in transport._idle.values() for connection in kept):
+                    await asyncio.sleep(0.001)
+    assert sum(map(len, transport._idle.values())) <= 1
+    await transport.close()
+
+
+async def test_a_shard_at_an_ipv6_address_is_named_as_http_names_it() -> None:
+    assert target_of("http://[::1]:8080/x").authority == "[::1]:8080"
+    assert target_of("http://shard/x").authority == "shard:80"
