@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -144,7 +145,7 @@ class ClusterMap:
         with truth():
             found: Any = await self._redis.hgetall(keys.MAP_STORES)
         try:
-            return {name.decode(): StoreConfig.from_json(raw) for name, raw in found.items()}
+            return {name.decode(): _config(raw) for name, raw in found.items()}
         except UNREADABLE as error:
             raise TruthUnavailable(f"The map cannot be read: {type(error).__name__}.", outcome="unchanged") from error
 
@@ -260,6 +261,11 @@ class ClusterMap:
             names = sorted(members)
             found: Any = await self._redis.mget(names) if names else []
         return [beat for raw in found if raw is not None and (beat := _heartbeat(raw)) is not None]
+
+
+@lru_cache(maxsize=65_536)  # the map is read twice a second by everybody, and hardly ever changes
+def _config(raw: bytes) -> StoreConfig:
+    return StoreConfig.from_json(raw)
 
 
 def _heartbeat(raw: bytes) -> Heartbeat | None:

@@ -202,14 +202,11 @@ class Ledger:
     async def stored_page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, StoredFace]]:
         """As `page`, with the faces' templates."""
         following, raws = await self._scan(store, cursor, limit)
-        faces = {face_id.decode(): StoredFace.read(raw, None) for face_id, raw in raws.items()}
-        several = [face_id for face_id, face in faces.items() if face.record.templates > 1]
-        for face_id, found in zip(several, await self.stored(store, several) if several else (), strict=True):
-            if found is None:
-                del faces[face_id]
-            else:
-                faces[face_id] = found
-        return following, faces
+        face_ids = [face_id.decode() for face_id in raws]
+        found = await self.stored(store, face_ids) if face_ids else []
+        return following, {
+            face_id: face for face_id, face in zip(face_ids, found, strict=True) if face is not None
+        }
 
     async def load(self, store: str) -> AsyncIterator[list[tuple[str, FaceRecord]]]:
         """Every face of the store, in batches. Note `version` first and follow from there."""

@@ -66,7 +66,7 @@ class BulkDone:
     updated: int = 0
     unchanged: int = 0
     version: int = 0
-    """of the store after the last write; 0: there was none"""
+    """of the store, at which all of it is there"""
 
     @property
     def committed(self) -> int:
@@ -106,8 +106,6 @@ class BulkEnroller:
         failures = [one for one in ended if one is not None]
         if failures:
             raise self._explained(failures)
-        if not self._done.version:
-            self._done.version = await self._ledger.version(self._store.store)
         return self._done
 
     async def _prepare(self, faces: Sequence[int], before: Chunk | None = None) -> Chunk:
@@ -150,9 +148,9 @@ class BulkEnroller:
                 return
 
     async def _write(self, puts: Sequence[Put]) -> int:
-        """The store's version after it; 0 where there is nothing to write."""
+        """The store's version after it. Where there is nothing to write: what others wrote of it is not later than now."""
         if not puts:
-            return 0
+            return await self._ledger.version(self._store.store)
         return (await self._ledger.commit(self._store.store, self._store.incarnation, puts=puts)).version
 
     def _note(self, chunk: Chunk, version: int) -> None:

@@ -7,6 +7,7 @@ body has been written. Several rows with one face_id are templates of that face;
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,8 @@ from gateway.schemas.bulk import BulkLine
 ARRAYS = {"embeddings": "f", "face_ids": "US", "kinds": "US", "photos": "iu"}
 """of an npz, and the kinds of numpy's types that each may have"""
 KINDS = {kind.value: kind for kind in Kind}
+LONGEST_FIELD = 128
+"""told of a name that the caller made up"""
 
 
 def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
@@ -39,7 +42,7 @@ def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
     lines: list[BulkLine] = []
     places: list[int] = []
     vectors: list[Sequence[float]] = []
-    for number, raw in enumerate(body.split(b"\n"), 1):
+    for number, raw in enumerate(io.BytesIO(body), 1):  # line by line: millions of empty ones must not be kept
         if raw.strip():
             _check_count(len(lines) + 1)
             with naming("line", number):
@@ -68,7 +71,7 @@ def _line(raw: bytes, dimension: int) -> BulkLine:
         first: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
         if first["type"] == "json_invalid":
             raise MalformedBody(f"This is not JSON: {first['msg']}.", field="body") from error
-        field = ".".join(str(part) for part in first["loc"]) or "embeddings"
+        field = ".".join(str(part) for part in first["loc"])[:LONGEST_FIELD] or "embeddings"
         told = first.get("ctx", {})
         limit = next((told[name] for name in LIMITS if isinstance(told.get(name), int | float | str)), None)
         raise InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=limit) from error

@@ -28,8 +28,9 @@ MOST_ENTRIES = 16
 """looked at; by chance the bytes of an embedding look like one"""
 WIDEST_NUMBER = 8
 """bytes"""
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
-"""what zipfile raises for a damaged, an encrypted, or an exotic file"""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+"""what zipfile raises for a damaged, an encrypted, or an exotic file (ValueError: names that are no UTF-8, places before
+the beginning)"""
 NO_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 """what numpy's reading of a header raises for one that is none"""
 
@@ -85,4 +86,7 @@ def _array(name: str, content: bytes, kinds: str) -> npt.NDArray[Any]:
     count, at = math.prod(shape), stream.tell()
     if min(shape, default=0) < 0 or kind.itemsize == 0 or count * kind.itemsize != len(content) - at:
         raise MalformedBody(f"{name} has not the size that its header says.", field=name)
-    return np.frombuffer(content, kind, count, at).reshape(shape, order="F" if by_columns else "C")
+    try:
+        return np.frombuffer(content, kind, count, at).reshape(shape, order="F" if by_columns else "C")
+    except ValueError as error:  # more dimensions than numpy has, or one of them too long beside an empty one
+        raise MalformedBody(f"{name} has a shape that no array has.", field=name) from error

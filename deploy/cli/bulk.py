@@ -58,7 +58,7 @@ def summary(sent: list[Sent], count: int, took_s: float) -> None:
         ["new faces", f"{created}"],
         ["given more templates, or changed", f"{updated}"],
         ["there already, left alone", f"{faces - created - updated}"],
-        ["rows not sent", f"{count - sum(one.rows for one in sent)}"],
+        ["rows not confirmed", f"{count - sum(one.rows for one in sent)}"],
     ]
     table("", ["", "faces"], [rows[0], *(row for row in rows[1:] if row[1] != "0")], numbers=["faces"])
     say(f"{faces} faces in {took_s:.1f} s, {faces / max(took_s, 1e-3):,.0f} a second.")

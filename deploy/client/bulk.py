@@ -68,19 +68,28 @@ def send(client: Client, package: Package) -> Sent:
 
 
 def few_at_once(work: Callable[[Task], Result], tasks: Iterable[Task], most: int) -> Iterator[Result]:
-    """The results as they come. A task is taken only when one of the `most` is free for it; after the first exception
-    nothing more is begun."""
+    """The results as they come. A task is taken only when one of the `most` is free for it. After the first ClientError,
+    of a task's work or in place of a task, nothing more is begun; it is raised after the results of what was."""
     left = iter(tasks)
+    failed: ClientError | None = None
+    running: set[Future[Result]] = set()
     with ThreadPoolExecutor(most) as pool:
-        running: set[Future[Result]] = set()
         while True:
-            while len(running) <= most and (task := next(left, None)) is not None:
-                running.add(pool.submit(work, task))
+            try:
+                while failed is None and len(running) < most and (task := next(left, None)) is not None:
+                    running.add(pool.submit(work, task))
+            except ClientError as error:
+                failed = error
             if not running:
-                return
+                break
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                try:
+                    yield future.result()
+                except ClientError as error:
+                    failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def exported(client: Client, store: str) -> Iterator[list[bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,18 +41,19 @@ def writing(path: Path) -> Iterator[Writer]:
     suffix = suffix_of(path)
     if suffix == ".parquet":
         parquet()
-    part = path.with_name(f".{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    # A new file each time, for its owner alone: one that lay there could be somebody else's, or lead elsewhere.
+    handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
         try:
             writer = _writer(suffix, file)
             yield writer
             writer.close()
             file.flush()
             os.fsync(file.fileno())
+            Path(part).replace(path)
         except BaseException:
-            part.unlink()
+            Path(part).unlink()
             raise
-    part.replace(path)
 
 
 def _writer(suffix: str, file: BinaryIO) -> Writer:
