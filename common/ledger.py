@@ -204,9 +204,7 @@ class Ledger:
         following, raws = await self._scan(store, cursor, limit)
         face_ids = [face_id.decode() for face_id in raws]
         found = await self.stored(store, face_ids) if face_ids else []
-        return following, {
-            face_id: face for face_id, face in zip(face_ids, found, strict=True) if face is not None
-        }
+        return following, {face_id: face for face_id, face in zip(face_ids, found, strict=True) if face is not None}
 
     async def load(self, store: str) -> AsyncIterator[list[tuple[str, FaceRecord]]]:
         """Every face of the store, in batches. Note `version` first and follow from there."""

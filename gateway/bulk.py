@@ -148,7 +148,7 @@ class BulkEnroller:
                 return
 
     async def _write(self, puts: Sequence[Put]) -> int:
-        """The store's version after it. Where there is nothing to write: what others wrote of it is not later than now."""
+        """The store's version after it; where others wrote all of it, one that has that."""
         if not puts:
             return await self._ledger.version(self._store.store)
         return (await self._ledger.commit(self._store.store, self._store.incarnation, puts=puts)).version

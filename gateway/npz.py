@@ -29,8 +29,8 @@ MOST_ENTRIES = 16
 WIDEST_NUMBER = 8
 """bytes"""
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
-"""what zipfile raises for a damaged, an encrypted, or an exotic file (ValueError: names that are no UTF-8, places before
-the beginning)"""
+"""what zipfile raises for a damaged, an encrypted, or an exotic file (ValueError: a name that is no UTF-8, a
+place before the beginning)"""
 NO_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 """what numpy's reading of a header raises for one that is none"""
 

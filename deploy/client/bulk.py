@@ -68,8 +68,8 @@ def send(client: Client, package: Package) -> Sent:
 
 
 def few_at_once(work: Callable[[Task], Result], tasks: Iterable[Task], most: int) -> Iterator[Result]:
-    """The results as they come. A task is taken only when one of the `most` is free for it. After the first ClientError,
-    of a task's work or in place of a task, nothing more is begun; it is raised after the results of what was."""
+    """The results as they come. A task is taken only when one of the `most` is free for it. After the first
+    ClientError, of a task's work or in place of a task, nothing more is begun; what was gives its results first."""
     left = iter(tasks)
     failed: ClientError | None = None
     running: set[Future[Result]] = set()

@@ -5,7 +5,8 @@ npz and parquet have arrays or columns of the same names: `embeddings` (n, d), a
 `POST …/faces:batch` takes it, and may have a `store`.
 
 What is read leaves as packages: bodies of requests, each for one store, none so large that a gateway refuses it. A row
-is named as the file counts it (arrays from 0, lines from 1).
+is named as the file counts it (arrays from 0, lines from 1). Rows of one face leave together, for the number of photos
+is the whole face's; in parquet they must stand within PARQUET_ROWS of each other, or one after another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.limits import NAME, NAME_RULE
+from common.limits import MAX_TEMPLATES, NAME, NAME_RULE
 from deploy.client.http import ClientError
 
 SUFFIXES = (".npz", ".parquet", ".ndjson")
@@ -38,6 +40,8 @@ PARQUET_ROWS = 100_000
 BUFFERED_BYTES = 64_000_000
 """of lines for many stores, before they are sent in smaller packages"""
 LINES, NPZ = "application/x-ndjson", "application/x-npz"
+UNREADABLE = (ValueError, TypeError, AttributeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""what numpy raises for a damaged file, or for a single array"""
 STORE_FIRST = re.compile(rb'\{"store": "([A-Za-z0-9._-]+)", ')
 """how an export begins its lines; others are read as JSON"""
 
@@ -83,7 +87,7 @@ def _npz(path: Path) -> Columns:
     try:
         with np.load(path, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in (*COLUMNS, STORES) if name in archive}
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except UNREADABLE as error:
         raise ClientError(f"{path.name} cannot be read as an npz: {error}.") from error
     return _checked(path, columns)
 
@@ -92,6 +96,8 @@ def _checked(path: Path, columns: Columns) -> Columns:
     if "embeddings" not in columns or columns["embeddings"].ndim != 2:
         raise ClientError(f"{path.name} has no two-dimensional embeddings.")
     for name, column in columns.items():
+        if name != "embeddings" and column.ndim != 1:
+            raise ClientError(f"{path.name}: {name} has {column.ndim} dimensions, not one.")
         if len(column) != len(columns["embeddings"]):
             raise ClientError(f"{path.name}: {name} has {len(column)} rows, not {len(columns['embeddings'])}.")
     return columns
@@ -117,10 +123,38 @@ def _of_parquet(file: Any, store: str | None) -> Iterator[Package]:
     names = file.schema_arrow.names
     if "embeddings" not in names:
         raise ClientError("The file has no column embeddings.")
-    start = 0
+    start = read = 0
+    held: Columns = {}
     for batch in file.iter_batches(PARQUET_ROWS, columns=[name for name in (*COLUMNS, STORES) if name in names]):
-        yield from _of_columns(_as_arrays(batch, start), start, store)
-        start += batch.num_rows
+        columns = _joined(held, _as_arrays(batch, read), read)
+        read += batch.num_rows
+        end = _end_of_whole_faces(columns)
+        yield from _of_columns({name: column[:end] for name, column in columns.items()}, start, store)
+        held = {name: column[end:] for name, column in columns.items()}
+        start += end
+    if held:
+        yield from _of_columns(held, start, store)
+
+
+def _joined(held: Columns, following: Columns, at: int) -> Columns:
+    if not held:
+        return following
+    width, wider = held["embeddings"].shape[1], following["embeddings"].shape[1]
+    if len(held["embeddings"]) and width != wider:
+        raise ClientError(f"Row {at}: embeddings has {wider} numbers, not {width}.")
+    return {name: np.concatenate([held[name], column]) for name, column in following.items()}
+
+
+def _end_of_whole_faces(columns: Columns) -> int:
+    """How many rows there are before those of the last face, of which more may follow."""
+    end = len(columns["embeddings"])
+    if "face_ids" not in columns:
+        return end
+    last = columns["face_ids"][max(0, end - MAX_TEMPLATES - 1) :]
+    others = np.flatnonzero(last != last[-1:])
+    if len(others):
+        return end - len(last) + int(others[-1]) + 1
+    return end if len(last) > MAX_TEMPLATES else 0  # so many for one face are refused
 
 
 def _as_arrays(batch: Any, start: int) -> Columns:
@@ -150,7 +184,10 @@ def _of_columns(columns: Columns, start: int, store: str | None) -> Iterator[Pac
         return
     if STORES not in columns:
         raise ClientError("The file does not say which store a row is of: name one with --store.")
-    names, first, of_row = np.unique(columns[STORES], return_index=True, return_inverse=True)
+    named = columns[STORES]
+    if named.dtype.kind == "S":
+        named = np.char.decode(named, "latin-1")
+    names, first, of_row = np.unique(named, return_index=True, return_inverse=True)
     for name, at in zip(names.tolist(), first.tolist(), strict=True):
         _check_store(str(name), f"Row {start + at}")
     order = np.argsort(of_row, kind="stable")
@@ -162,13 +199,27 @@ def _of_columns(columns: Columns, start: int, store: str | None) -> Iterator[Pac
 def _of_store(columns: Columns, rows: npt.NDArray[Any], start: int, store: str) -> Iterator[Package]:
     width = columns["embeddings"].shape[1]
     most = max(1, min(PACKAGE_FACES, PACKAGE_BYTES // (4 * max(1, width))))
+    rows, faces = _face_by_face(columns, rows)
     at = 0
     while at < len(rows):
         end = min(at + most, len(rows))
+        stretch = end + MAX_TEMPLATES  # more are refused in any case
+        while faces is not None and end < min(len(rows), stretch) and faces[end] == faces[end - 1]:
+            end += 1
         chosen = rows[at:end]
         body = _as_npz({name: columns[name][chosen] for name in COLUMNS if name in columns})
         yield Package(store, body, NPZ, (chosen + start).tolist())
         at = end
+
+
+def _face_by_face(columns: Columns, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Sequence[int] | None]:
+    """The rows in the order in which their faces begin, and of each a number of its face; None: a face each."""
+    if "face_ids" not in columns:
+        return rows, None
+    begins: dict[object, int] = {}
+    faces = [begins.setdefault(face_id, nth) for nth, face_id in enumerate(columns["face_ids"][rows].tolist())]
+    order = np.argsort(faces, kind="stable")
+    return rows[order], np.array(faces)[order].tolist()
 
 
 def _as_npz(columns: Columns) -> bytes:
@@ -183,23 +234,27 @@ def _as_npz(columns: Columns) -> bytes:
 def _of_lines(path: Path, store: str | None) -> Iterator[Package]:
     waiting: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
     sizes: defaultdict[str, int] = defaultdict(int)
+    buffered = 0
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, 1):
             if not raw.strip():
                 continue
-            named, line = _without_store(raw, number)
+            named, line = _without_store(raw)
             target = store or named
             if target is None:
                 raise ClientError(f"Line {number} does not say which store it is of: name one with --store.")
+            _check_store(target, f"Line {number}")
             waiting[target].append((number, line))
             sizes[target] += len(line)
+            buffered += len(line)
             if sizes[target] >= PACKAGE_BYTES or len(waiting[target]) == PACKAGE_FACES:
                 yield _of_waiting(target, waiting.pop(target))
-                del sizes[target]
-            elif sum(sizes.values()) >= BUFFERED_BYTES:
+                buffered -= sizes.pop(target)
+            elif buffered >= BUFFERED_BYTES:
                 yield from (_of_waiting(name, own) for name, own in waiting.items())
                 waiting.clear()
                 sizes.clear()
+                buffered = 0
     yield from (_of_waiting(name, own) for name, own in waiting.items())
 
 
@@ -208,21 +263,18 @@ def _of_waiting(store: str, lines: Sequence[tuple[int, bytes]]) -> Package:
     return Package(store, body, LINES, [number for number, _ in lines])
 
 
-def _without_store(raw: bytes, number: int) -> tuple[str | None, bytes]:
+def _without_store(raw: bytes) -> tuple[str | None, bytes]:
     """The store that the line names, and the line as the gateway takes it."""
     if found := STORE_FIRST.match(raw):
-        name, line = found[1].decode(), b"{" + raw[found.end() :]
-    elif b'"store"' not in raw:
+        return found[1].decode(), b"{" + raw[found.end() :]
+    if b'"store"' not in raw:
         return None, raw
-    else:
-        try:
-            told = json.loads(raw)
-            name = str(told.pop("store"))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            return None, raw  # the gateway says what is wrong with it
-        line = json.dumps(told).encode()
-    _check_store(name, f"Line {number}")
-    return name, line
+    try:
+        told = json.loads(raw)
+        name = told.pop("store")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None, raw  # the gateway says what is wrong with it
+    return None if name is None else str(name), json.dumps(told).encode()
 
 
 def _check_store(name: str, place: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -205,6 +206,16 @@ def header(shape: str, descr: str = "<f4") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(said).to_bytes(2, "little") + said
 
 
+def changed(body: bytes, mark: bytes, *patches: int | bytes) -> bytes:
+    """With other bytes at places behind the mark: place, bytes, place, bytes."""
+    found, at = bytearray(body), body.rindex(mark)
+    for place, content in zip(patches[::2], patches[1::2], strict=True):
+        assert isinstance(place, int)
+        assert isinstance(content, bytes)
+        found[at + place : at + place + len(content)] = content
+    return bytes(found)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "row", "field"),
     [
@@ -231,6 +242,16 @@ def header(shape: str, descr: str = "<f4") -> bytes:
         (entry("embeddings.npy", header("(-1, 128)")), 400, None, "embeddings"),
         (entry("face_ids.npy", header("(3,)", "<U0")), 400, None, "face_ids"),
         (entry("embeddings.npy", header("(3, 128)"), zipfile.ZIP_BZIP2), 400, None, "embeddings"),
+        (entry("embeddings.npy", header(f"({'1, ' * 70})") + bytes(4)), 400, None, "embeddings"),
+        (entry("embeddings.npy", header(f"(0, {2**70})")), 400, None, "embeddings"),
+        (
+            changed(npz(embeddings=ROWS), b"PK\x01\x02", 9, b"\x08", 46, b"\xff"),
+            400,
+            None,
+            "body",
+        ),  # a name of no UTF-8
+        (changed(npz(embeddings=ROWS), b"PK\x03\x04", 7, b"\x08", 30, b"\xff"), 400, None, "body"),
+        (changed(npz(embeddings=ROWS), b"PK\x05\x06", 16, b"\xff\xff\xff\x7f"), 400, None, "body"),  # lists it nowhere
         (entry("embeddings.npy", bytes(40_000_000), zipfile.ZIP_DEFLATED), 413, None, "body"),
     ],
 )
@@ -239,6 +260,23 @@ def test_a_bad_npz_is_refused_with_the_row_and_the_field(body: bytes, status: in
         read_arrays(body, 128, "", MOST)
     error = refused.value
     assert (error.status, error.extra.get("row"), error.field) == (status, row, field)
+
+
+def test_a_field_that_the_caller_made_up_is_not_told_back_at_any_length() -> None:
+    with pytest.raises(FacegridError) as refused:
+        read_lines(lines(line(1, "ada", **{"k" * 1_000_000: 1})), 128, "")
+    assert len(json.dumps(refused.value.problem())) < 1000
+
+
+def test_lines_without_anything_cost_no_memory() -> None:
+    body = b"\n" * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(FacegridError, match="no face"):
+            read_lines(body, 128, "")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 async def test_what_is_refused_for_one_face_changes_nothing(chain: Cluster) -> None:
@@ -363,6 +401,26 @@ async def test_a_face_erased_meanwhile_does_not_come_back(chain: Cluster, monkey
     problem = response.json()
     assert (response.status_code, problem["code"], problem["line"]) == (409, "FACE_CHANGED", 2)
     assert (problem["committed"], await faces(chain)) == (0, {})
+
+
+async def test_what_others_wrote_of_the_batch_meanwhile_is_in_the_version_that_is_answered(
+    chain: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `visible` would be claimed of a version that has not all of it."""
+    monkeypatch.setattr(bulk, "CHUNK", 1)
+    commit, raced = Ledger.commit, list[bool]()
+
+    async def after_others(ledger: Ledger, store: str, incarnation: str, **what: Any) -> Committed:
+        done = await commit(ledger, store, incarnation, **what) if what["puts"][0].face_id == "ada" else None
+        if not raced:
+            raced.append(True)
+            await chain.enrol("A", unit(2), face_id="bob")
+        return done or await commit(ledger, store, incarnation, **what)
+
+    monkeypatch.setattr(bulk, "IN_FLIGHT", 1)
+    monkeypatch.setattr(Ledger, "commit", after_others)
+    done = (await send(chain, lines(line(1, "ada"), line(2, "bob")))).json()
+    assert (done["created"], done["version"], done["visible"]) == (1, 2, True)
 
 
 async def test_the_same_batch_sent_by_many_at_once_is_enrolled_once(chain: Cluster) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 from redis.asyncio import Redis
 
@@ -61,6 +62,18 @@ async def test_sending_an_export_back_to_its_own_store_changes_nothing(chain: Cl
     (page,) = await export(chain, "A")
     done = (await send(chain, page)).json()
     assert (done["created"], done["updated"], await digest(chain, "A")) == (0, 0, before)
+
+
+async def test_a_template_from_before_that_is_not_quite_its_row_is_exported_as_it_is(
+    chain: Cluster, redis: Redis
+) -> None:
+    """The row was made of it by a division, which may move the last bit."""
+    await chain.enrol("A", unit(1), face_id="ada")
+    kept = np.nextafter(unit(1), np.float32(2), dtype=np.float32)
+    await redis.hset(keys.templates("A"), "ada", kept.tobytes())
+    (page,) = await export(chain, "A")
+    assert np.array(json.loads(page)["embeddings"], dtype=np.float32).tobytes() == kept.tobytes()
+    assert (await send(chain, page)).json()["updated"] == 0
 
 
 async def test_a_member_is_told_and_not_bound_by_sending_it_back(chain: Cluster) -> None:

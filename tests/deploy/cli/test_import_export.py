@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from typer.testing import CliRunner
 from deploy.cli.app import app
 from deploy.client import face_files
 from deploy.client.bulk import few_at_once
-from deploy.client.face_files import read_faces
+from deploy.client.face_files import Package, read_faces
+from deploy.client.face_writers import writing
 from deploy.client.http import Client, ClientError
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
@@ -189,12 +192,91 @@ def test_what_is_asked_for_wrongly_is_said(cluster: LocalCluster, tmp_path: Path
         ({"face_ids": NAMES}, "no two-dimensional embeddings"),
         ({"embeddings": ROWS, "face_ids": NAMES[:3]}, "face_ids has 3 rows, not 7"),
         ({"embeddings": np.array([None])}, "cannot be read as an npz"),
+        ({"embeddings": ROWS, "kinds": np.array("staff")}, "kinds has 0 dimensions"),
+        ({"embeddings": ROWS, "stores": [["a"]] * 7}, "stores has 2 dimensions"),
         ({"embeddings": ROWS, "stores": ["a", "b", "c d", "a", "a", "a", "a"]}, "Row 2: the store's name"),
     ],
 )
 def test_an_npz_that_cannot_be_sent_is_said(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
     with pytest.raises(ClientError, match=said):
         list(read_faces(write(tmp_path / "x.npz", **arrays), None)[1])
+
+
+def test_a_file_that_is_no_npz_is_said(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.npz", embeddings=ROWS)
+    np.savez_compressed(tmp_path / "y.npz", embeddings=ROWS)
+    packed = bytearray((tmp_path / "y.npz").read_bytes())
+    packed[200:300] = bytes(100)
+    with (tmp_path / "z.npz").open("wb") as array:
+        np.save(array, ROWS)
+    for content in (b"", b"nothing", file.read_bytes()[:-30], bytes(packed), (tmp_path / "z.npz").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(ClientError, match=r"x\.npz cannot be read as an npz"):
+            read_faces(file, "a")
+
+
+def rows_of(package: Package) -> tuple[list[str], list[int]]:
+    """Its faces and the file's rows."""
+    return np.load(io.BytesIO(package.body))["face_ids"].tolist(), list(package.places)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_the_rows_of_a_face_leave_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """`photos` is the whole face's: sent in two requests it would count twice."""
+    monkeypatch.setattr(face_files, "PACKAGE_FACES", 2)
+    monkeypatch.setattr(face_files, "PARQUET_ROWS", 4)
+    file = write(tmp_path / f"x.{suffix}", embeddings=unit(1, 8), face_ids=["a", "b", "a", "c", "c", "c", "c", "d"])
+    sent = [rows_of(package) for package in read_faces(file, "s")[1]]
+    assert sorted(sent) == [
+        (["a", "a"], [0, 2]),
+        (["b"], [1]) if suffix == "parquet" else (["b", "c", "c", "c", "c"], [1, 3, 4, 5, 6]),
+        *([(["c"] * 4, [3, 4, 5, 6])] if suffix == "parquet" else []),
+        (["d"], [7]),
+    ]
+
+
+def test_rows_of_one_face_that_are_too_many_are_sent_to_be_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.npz", embeddings=unit(1, 6000), face_ids=["a"] * 6000)
+    assert [len(package.places) for package in read_faces(file, "s")[1]] == [2510, 2510, 980]
+
+
+def test_stores_may_be_named_in_bytes(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.npz", embeddings=ROWS[:2], stores=np.array([b"a", b"b"]))
+    assert [package.store for package in read_faces(file, None)[1]] == ["a", "b"]
+
+
+def test_lines_that_name_no_store_are_said_and_odd_ones_are_left_to_the_gateway(tmp_path: Path) -> None:
+    file = tmp_path / "x.ndjson"
+    for line in ('{"store": null, "embedding": []}', '{"store": ' + "[" * 100_000, '{"labels": {"store": "a"}}'):
+        file.write_text(line)
+        with pytest.raises(ClientError, match="Line 1 does not say which store"):
+            list(read_faces(file, None)[1])
+        assert [package.store for package in read_faces(file, "b")[1]] == ["b"]
+    file.write_text('{"embedding": [], "store": "a b"}')
+    assert [package.store for package in read_faces(file, "b")[1]] == ["b"]
+
+
+def test_a_file_that_lies_in_the_way_neither_sees_nor_steers_an_export(tmp_path: Path) -> None:
+    (tmp_path / ".x.ndjson.part").symlink_to(tmp_path / "elsewhere")
+    with writing(tmp_path / "x.ndjson") as writer:
+        writer.add("a", [b'{"face_id": "ada"}'])
+    assert not (tmp_path / "elsewhere").exists()
+    assert stat.S_IMODE((tmp_path / "x.ndjson").lstat().st_mode) == 0o600
+
+
+def test_an_export_that_ends_early_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "x.ndjson"
+    file.write_text("before")
+
+    def cut_short() -> None:
+        with writing(file) as writer:
+            writer.add("a", [b"{}"])
+            raise ClientError("gone")
+
+    with pytest.raises(ClientError):
+        cut_short()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ndjson"]
+    assert file.read_text() == "before"
 
 
 def test_parquet_rows_that_are_null_or_of_other_lengths_are_named(
@@ -235,6 +317,34 @@ def test_after_a_failure_nothing_more_is_begun() -> None:
             raise ClientError("refused")
         return task
 
+    done: list[int] = []
     with pytest.raises(ClientError):
-        list(few_at_once(work, iter(range(1000)), 2))
+        done += few_at_once(work, iter(range(1000)), 2)
     assert len(begun) < 10
+
+
+def test_what_was_in_flight_at_a_failure_is_told_before_it_is_raised() -> None:
+    failing = threading.Event()
+
+    def work(task: int) -> int:
+        if task == 0:
+            failing.set()
+            raise ClientError("refused")
+        assert failing.wait(10)
+        return task
+
+    told: list[int] = []
+    with pytest.raises(ClientError, match="refused"):
+        told.extend(few_at_once(work, [0, 1], 2))
+    assert told == [1]
+
+
+def test_what_was_sent_before_a_row_that_cannot_be_read_is_told() -> None:
+    def tasks() -> Iterator[int]:
+        yield from range(2)
+        raise ClientError("a bad row")
+
+    told: list[int] = []
+    with pytest.raises(ClientError, match="a bad row"):
+        told.extend(few_at_once(lambda task: task, tasks(), 3))
+    assert sorted(told) == [0, 1]
