@@ -96,7 +96,7 @@ SHARD = {
     "shard": "s1",
     "state": "ready",
     "stores": ["vienna-1"],
-    "rows": 400,
+    "rows": 40_000,
     "draining": False,
     "moves": [{"store": "vienna-1", "source": "s1", "target": "s2", "state": "loading"}],
     "replicas": [
@@ -106,17 +106,17 @@ SHARD = {
             "state": "ready",
             "boot": "6f1c",
             "stores": 1,
-            "rows": 400,
+            "rows": 40_000,
             "lag": 0,
             "age_s": 0.4,
             "groups": [
                 {
                     "group": "default",
                     "space": "dlib-resnet-v1",
-                    "rows": 400,
-                    "index": "flat",
-                    "coded": 0,
-                    "recall": None,
+                    "rows": 40_000,
+                    "index": "PQ64x4fs",
+                    "coded": 40_000,
+                    "recall": 0.99,
                 }
             ],
         }

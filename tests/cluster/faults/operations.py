@@ -10,9 +10,6 @@ import httpx
 from common.types import Vectors
 from tests.cluster.faults.scene import ANN, BOB, CARL, HIT, NEW, STRANGER, Scene
 
-MOVED_S = 1.5
-"""a move that can be done here is done in a fraction of that"""
-
 
 def outcome(answer: httpx.Response, said: Callable[[httpx.Response], str]) -> str:
     """`said` of a success; the code of a problem, and whether a write may have happened."""
@@ -64,7 +61,7 @@ async def move(scene: Scene) -> str:
     if not answer.is_success:
         return outcome(answer, str)
     loop = asyncio.get_running_loop()
-    end = loop.time() + MOVED_S
+    end = loop.time() + scene.move_s
     while (moved := await place_of_a(scene)) != (HIT, None) and loop.time() < end:
         await asyncio.sleep(0.02)
     assert await search(scene, "A", ANN, {"scope": "store"}) == "200 match"  # whatever became of the move

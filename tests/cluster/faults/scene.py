@@ -76,6 +76,8 @@ class Scene:
     """of store B, with the last acknowledged write"""
     hit: list[str] = field(default_factory=list)
     """host names of the replicas that the fault hits"""
+    move_s: float = 0.0
+    """how long a move is watched"""
 
     async def enrol(self, store: str, row: Vectors, face_id: str) -> None:
         """Repeated while the disk is slower than the short times allow."""

@@ -18,10 +18,15 @@ pytestmark = pytest.mark.cluster
 HASTY_S, PATIENT_S = 0.4, 3.0
 """how long a call to a replica may take: where one hangs, and where one needs two seconds"""
 
+MOVES_S, WAITS_S = 20.0, 1.5
+"""how long a move is watched: where it is done in a fraction of a second, machines under load included, and where it
+waits for the end of the fault"""
+
 
 async def cell(folder: Path, fault: str, operation: str) -> str:
     timeout_s = PATIENT_S if "slow" in fault else HASTY_S
     async with scene(folder, shard_timeout_s=timeout_s) as made:
+        made.move_s = MOVES_S if rows()[fault]["move"].endswith("moved") else WAITS_S
         await inject(fault, made)
         return await OPERATIONS[operation](made)
 
