@@ -57,6 +57,8 @@ SAME = 1e-5
 
 P = ParamSpec("P")
 T = TypeVar("T")
+RETRY_S = 1.0
+
 log = logging.getLogger("facegrid.shard.coder")
 
 
@@ -81,8 +83,15 @@ class Coder:
         while True:
             await self._index.written.wait()
             self._index.written.clear()
-            if not self._wait():
+            if self._wait():
+                continue
+            try:
                 await self.settle()
+            # Whatever it is: a coder that ended would leave codes behind that nobody keeps up.
+            except Exception as error:
+                log.error("The codes could not be kept up", exc_info=error)
+                await asyncio.sleep(RETRY_S)
+                self._index.written.set()
 
     async def settle(self) -> None:
         """Do what is due now."""

@@ -228,3 +228,22 @@ async def test_probes_pass_over_their_homes_also_by_codes() -> None:
     for home, hits in zip(homes, reply.candidates, strict=True):
         assert len(hits) == 5
         assert home not in {hit.store for hit in hits}
+
+
+async def test_a_defect_does_not_end_the_coder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shard.coder.RETRY_S", 0.0)
+    index = ShardIndex()
+    coder = Coder(index, Gate(), Recipes(), wait=lambda: False)
+    tried = 0
+
+    async def settle() -> None:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise KeyError("a defect")
+
+    monkeypatch.setattr(coder, "settle", settle)
+    running = asyncio.create_task(coder.run())
+    index.written.set()
+    await eventually(lambda: tried == 3)
+    running.cancel()

@@ -166,3 +166,16 @@ def test_a_factory_string_is_taken_as_it_is_from_so_many_rows_on() -> None:
     assert recipes.of(1_000_000, 128) == Recipe("IVF1024,Flat", "nprobe=16")
     assert recipes.of(1_000, 128) is None
     assert Recipes("flat").of(1_000_000, 128) is None
+
+
+def test_the_more_rows_the_more_lists_their_codes_are_in() -> None:
+    sizes = (19_999, 20_000, 500_000, 4_000_000)
+    found = [Recipes().of(rows, 128) for rows in sizes]
+    assert found == [
+        None,
+        Recipe("PQ64x4fs"),
+        Recipe("IVF64,PQ64x4fs", "nprobe=32"),
+        Recipe("IVF256,PQ64x4fs", "nprobe=80"),
+    ]
+    assert [recipe.index(128).d for recipe in found if recipe is not None] == [128] * 3
+    assert Recipes().of(20_000, 512) == Recipe("PQ256x4fs")
