@@ -7,7 +7,6 @@ these are the shapes of `schemas.search` is what the tests check with every resp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Any
 
 import orjson
@@ -15,6 +14,7 @@ import orjson
 from common.cluster_map import StoreConfig
 from common.members import MemberCard
 from common.types import Candidate
+from common.vectors import distance
 from gateway.coverage import Coverage
 from gateway.cut import Cut
 from gateway.quality import numbers
@@ -80,7 +80,7 @@ def _candidates(candidates: Sequence[Candidate], cut: Cut) -> list[Json]:
             "store": store,
             "face_id": face_id,
             "score": score,
-            "distance": sqrt(max(0.0, 2.0 - 2.0 * score)),
+            "distance": distance(score),
             "kind": kind.value,
             "member_id": member_id,
             "photos": photos,

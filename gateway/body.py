@@ -93,10 +93,15 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
-        errors: list[Any] = [
-            {**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)
-        ]
-        raise RequestValidationError(errors) from error
+        raise misfit("body", error) from error
+
+
+def misfit(place: str, error: ValidationError) -> RequestValidationError:
+    """What FastAPI raises for something in the body or the query that does not fit."""
+    errors: list[Any] = [
+        {**item, "loc": (place, *item["loc"])} for item in error.errors(include_url=False, include_input=False)
+    ]
+    return RequestValidationError(errors)
 
 
 def read_options(request: Request, model: type[Model]) -> Model:
@@ -106,10 +111,7 @@ def read_options(request: Request, model: type[Model]) -> Model:
         read: Model = _options(model, request.scope["query_string"])
         return read
     except ValidationError as error:
-        errors: list[Any] = [
-            {**item, "loc": ("query", *item["loc"])} for item in error.errors(include_url=False, include_input=False)
-        ]
-        raise RequestValidationError(errors) from error
+        raise misfit("query", error) from error
 
 
 @lru_cache(maxsize=1024)

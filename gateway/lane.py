@@ -1,8 +1,8 @@
 """One shard's lane: queries that arrive while calls are under way leave together in the next one.
 
 No timers: idle → at once, busy → together. As many calls at a time as the shard has replicas; one that takes longer
-than the shard's patience does not hold up those behind it. (More at a time would carry
-fewer queries each.) A call lasts as long as somebody waits for a part of its answer.
+than the shard's patience does not hold up those behind it. (More at a time would carry fewer queries each.) A call
+lasts as long as somebody waits for a part of its answer.
 """
 
 from __future__ import annotations

@@ -54,10 +54,11 @@ SCANNED_AT_ONCE = 8192
 """rows scanned at once for the recall: 10 ms for which a writer may have to wait"""
 SAME = 1e-5
 """quick scores of one row and probe differ by less"""
+RETRY_S = 1.0
+"""after a defect"""
 
 P = ParamSpec("P")
 T = TypeVar("T")
-RETRY_S = 1.0
 
 log = logging.getLogger("facegrid.shard.coder")
 

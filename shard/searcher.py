@@ -20,8 +20,6 @@ from shard.shard_index import ShardIndex
 
 MAX_WAIT_MS = 300_000
 """no caller waits longer, whatever it says"""
-
-
 SHORT = 50_000
 """rows times probes of a call: half a millisecond of one core, what a thread costs"""
 
@@ -51,8 +49,7 @@ class Searcher:
         if self._index.products(call) <= SHORT:
             await asyncio.sleep(0)  # a stream of them must not keep the writer out
             async with self._gate.searching():
-                if hung_up():
-                    raise DeadlineExceeded("The caller hung up before its turn came.")
+                _require_caller(hung_up)
                 return self._index.answer(call, time.monotonic() + seconds)
         work = asyncio.create_task(self._run(call, time.monotonic() + seconds, hung_up))
         work.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio logs a late error
@@ -66,6 +63,10 @@ class Searcher:
     async def _run(self, call: SearchCall, give_up_at: float, hung_up: Callable[[], bool]) -> tuple[QueryReply, ...]:
         # The thread first, then the gate: so the writer waits for searches that run, never for those that queue.
         async with self._free, self._gate.searching():
-            if hung_up():
-                raise DeadlineExceeded("The caller hung up before its turn came.")
+            _require_caller(hung_up)
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._index.answer, call, give_up_at)
+
+
+def _require_caller(hung_up: Callable[[], bool]) -> None:
+    if hung_up():
+        raise DeadlineExceeded("The caller hung up before its turn came.")

@@ -15,7 +15,7 @@ from common.types import Wait
 from gateway.body import content_type
 from gateway.bulk import BulkEnroller
 from gateway.bulk_body import ARRAYS, read_arrays, read_lines
-from gateway.routes.docs import Responses, StoreName, WaitFor, problems, request_body
+from gateway.routes.docs import Responses, StoreName, WaitFor, problems, request_body, whole_schema
 from gateway.schemas.bulk import LINE, BulkAnswer, BulkLine, exported
 from gateway.schemas.examples import EMBEDDING
 from gateway.services import Found, Limit
@@ -37,10 +37,11 @@ EXPORTED.pop("embedding")
 
 
 def _lines_schema(description: str, *examples: Mapping[str, Any]) -> dict[str, Any]:
-    line = BulkLine.model_json_schema(ref_template="#/components/schemas/{model}")
-    line.pop("$defs", None)
     schema = {"type": "string", "description": description, "contentMediaType": "application/json"}
-    return {"schema": schema | {"contentSchema": line}, "example": "".join(json.dumps(one) + "\n" for one in examples)}
+    return {
+        "schema": schema | {"contentSchema": whole_schema(BulkLine)},
+        "example": "".join(json.dumps(one) + "\n" for one in examples),
+    }
 
 
 def _npz_schema() -> dict[str, Any]:

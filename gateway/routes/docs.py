@@ -94,12 +94,12 @@ def multipart(fields: dict[str, Any], *, photos: int, required: bool = True, exa
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = _whole(model)
+    schema = whole_schema(model)
     examples = {f"example {nth}": {"value": value} for nth, value in enumerate(schema.get("examples", []), 1)}
     return {JSON: {"schema": schema, "examples": examples}}
 
 
-def _whole(model: type[BaseModel]) -> dict[str, Any]:
+def whole_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The model's schema with what it refers to in its place: the page knows only the shapes that FastAPI finds."""
     schema = model.model_json_schema()
     shapes = schema.pop("$defs", {})
@@ -143,7 +143,7 @@ def parameters(*described: dict[str, Any]) -> dict[str, Any]:
 
 def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     """What `body.read_options` reads."""
-    schema = _whole(model)
+    schema = whole_schema(model)
     found = []
     for name, field in schema["properties"].items():
         described = {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}

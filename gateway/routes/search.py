@@ -1,4 +1,4 @@
-"""`/v1/stores/{store}/search` and `/recognize`: who is this?"""
+"""`/v1/stores/{store}/search`: who is this?"""
 
 from __future__ import annotations
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from common.errors import InvalidRequest, UnknownFace, WrongSpace
 from common.limits import check_name
 from common.records import FaceRecord
 from common.types import DLIB_SPACE
-from gateway.body import JSON, MULTIPART, as_rows, content_type, read_json, read_upload
+from gateway.body import JSON, MULTIPART, as_rows, content_type, misfit, read_json, read_upload
 from gateway.enrol import unknown_face
 from gateway.photos import one_face_each, stack
 from gateway.routes.docs import json_body, multipart, problems, request_body
@@ -68,9 +67,7 @@ def _from_form(fields: dict[str, str]) -> VerifyOptions:
     try:
         return VerifyOptions.model_validate_strings(fields)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
-        ) from error
+        raise misfit("body", error) from error
 
 
 async def _sides(found: Services, options: VerifyOptions, sent: int) -> Sides:

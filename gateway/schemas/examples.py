@@ -69,29 +69,21 @@ QUALITY = {
     "roll": 1.6,
     "confidence": 1.57,
 }
-RESULT = {
+SAID = {
+    "verdict": "match",
+    "candidates": [CANDIDATE],
+    "member": MEMBER_CARD,
+    "threshold": 0.9482,
+    "threshold_measured": True,
+}
+RESULT = SAID | {
     "box": {"left": 70, "top": 71, "width": 108, "height": 108},
     "quality": QUALITY,
     "reasons": [],
-    "verdict": "match",
-    "candidates": [CANDIDATE],
-    "member": MEMBER_CARD,
-    "threshold": 0.9482,
-    "threshold_measured": True,
     "coverage": COVERAGE,
     "route": {"mode": "fan_out", "shard": "s1", "versions": {"vienna-1": 12, "graz-1": 4, "linz-1": 9}},
 }
-BATCH_RESULT = {
-    "store": "vienna-1",
-    "mode": "fan_out",
-    "version": 12,
-    "verdict": "match",
-    "candidates": [CANDIDATE],
-    "member": MEMBER_CARD,
-    "threshold": 0.9482,
-    "threshold_measured": True,
-    "coverage": 0,
-}
+BATCH_RESULT = SAID | {"store": "vienna-1", "mode": "fan_out", "version": 12, "coverage": 0}
 SHARD = {
     "shard": "s1",
     "state": "ready",

@@ -85,14 +85,9 @@ class Seen(NamedTuple):
     reasons: Sequence[Reason]
 
 
-class ResultAnswer(BaseModel):
-    model_config = with_example(examples.RESULT)
-    box: BoxAnswer | None
-    """where the face is in the photo; null for an embedding"""
-    quality: QualityAnswer | None
-    """null for an embedding"""
-    reasons: list[Reason]
-    """why the face is too poor to count as a sighting, and this answer worth little; empty: it is good enough"""
+class SaidAnswer(BaseModel):
+    """Who it is that a probe shows."""
+
     verdict: Verdict
     reason: Why | None = None
     """of an inconclusive verdict; AMBIGUOUS: somebody matches, and somebody else nearly as well"""
@@ -104,6 +99,16 @@ class ResultAnswer(BaseModel):
     """of the best candidate; where there is none, of a face with one template"""
     threshold_measured: bool
     """false: so many rows need a smaller false match rate than was ever measured in this space"""
+
+
+class ResultAnswer(SaidAnswer):
+    model_config = with_example(examples.RESULT)
+    box: BoxAnswer | None
+    """where the face is in the photo; null for an embedding"""
+    quality: QualityAnswer | None
+    """null for an embedding"""
+    reasons: list[Reason]
+    """why the face is too poor to count as a sighting, and this answer worth little; empty: it is good enough"""
     coverage: CoverageAnswer
     route: RouteAnswer
 
@@ -136,7 +141,7 @@ class SearchAnswer(BaseModel):
     timing: TimingAnswer
 
 
-class BatchResultAnswer(BaseModel):
+class BatchResultAnswer(SaidAnswer):
     """About one probe of a batch; what its coverage says stands in `coverages`, once for all that share it."""
 
     model_config = with_example(examples.BATCH_RESULT)
@@ -145,14 +150,6 @@ class BatchResultAnswer(BaseModel):
     mode: Literal["home", "fan_out"]
     version: int | None
     """of the home store when it was searched: the `expected_version` to enrol a stranger with; null: it was not"""
-    verdict: Verdict
-    reason: Why | None = None
-    """of an inconclusive verdict"""
-    candidates: list[CandidateAnswer]
-    """the farthest above its threshold first"""
-    member: CardAnswer | None
-    threshold: float
-    threshold_measured: bool
     coverage: int
     """place in `coverages`"""
 
