@@ -103,7 +103,7 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     for routes in ROUTES:
         app.include_router(routes.router)
     _document(app, keyed=bool(settings.keys))
-    app.add_middleware(Direct, search.router, batch.router)
+    app.add_middleware(Direct, search.router, batch.router, sightings.router)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     if settings.keys:
         app.add_middleware(KeyCheck, keys=settings.keys)

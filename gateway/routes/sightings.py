@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from common.cluster_map import StoreConfig
+from common.direct import PlainRoute
 from common.errors import InvalidRequest
 from common.intervals import DAY_MS
 from common.limits import MAX_AHEAD_S, MAX_PHOTOS, check_name
-from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
+from gateway.body import (
+    JSON,
+    MULTIPART,
+    RAW,
+    as_rows,
+    content_type,
+    misfit,
+    read_json,
+    read_options,
+    read_raw,
+    read_upload,
+)
 from gateway.deadline import Deadline
 from gateway.look import Sighting
 from gateway.pictures import Picture, Place, of_photos, of_rows
-from gateway.routes.docs import StoreName, json_body, multipart, problems, raw_body, request_body
+from gateway.routes.docs import (
+    STORE,
+    json_body,
+    multipart,
+    parameters,
+    problems,
+    query_parameters,
+    raw_body,
+    request_body,
+)
 from gateway.schemas.photo import BoxAnswer
 from gateway.schemas.requests import NAME_SCHEMA
 from gateway.schemas.sightings import AT, CAMERA, TRACK, SightedAnswer, SightingAnswer, SightingBody, SightingFields
-from gateway.services import Found, Limit, Services
+from gateway.services import Services, services_of
 
-router = APIRouter(prefix="/v1/stores/{store}/sightings", tags=["footfall"])
+router = APIRouter(prefix="/v1/stores/{store}/sightings", tags=["footfall"], route_class=PlainRoute)
 
 FORM_FIELDS: dict[str, Any] = {
     "at": {"type": "string", "format": "date-time", "description": AT},
@@ -37,24 +57,27 @@ FORM_EXAMPLE = {"at": "2026-11-20T09:00:00+01:00", "camera": "door"}
 @router.post(
     "",
     summary="Count who was seen",
+    response_model=SightingAnswer,
     responses=problems(400, 401, 404, 413, 415, 422, 503, 504),
     openapi_extra=request_body(
         multipart(FORM_FIELDS, photos=MAX_PHOTOS, example=FORM_EXAMPLE), json_body(SightingBody), raw_body()
-    ),
+    )
+    | parameters(STORE, *query_parameters(SightingFields)),
 )
-async def post_sighting(
-    store: StoreName, request: Request, found: Found, limit: Limit, options: Annotated[SightingFields, Query()]
-) -> SightingAnswer:
+async def post_sighting(request: Request) -> Response:
     """Photos or embeddings of one moment, or with `track` of one person. Everyone in them is identified, enrolled if
     nobody knows them, and counted as a visit. May be repeated and come in any order: the figures stay the same."""
-    home = await found.view.store(store)
-    fields, at_ms, pictures = await _read(request, found, home, options)
-    faces = [
-        face
-        for picture in pictures
-        for face in await _count(found, Sighting(home, at_ms, picture.photos), picture, fields, limit)
-    ]
-    return SightingAnswer(
+    found, store = services_of(request), request.path_params["store"]
+    options = read_options(request, SightingFields)
+    async with Deadline(found.settings.deadline_s) as limit:
+        home = await found.view.store(store)
+        fields, at_ms, pictures = await _read(request, found, home, options)
+        faces = [
+            face
+            for picture in pictures
+            for face in await _count(found, Sighting(home, at_ms, picture.photos), picture, fields, limit)
+        ]
+    answer = SightingAnswer(
         store=store,
         at=datetime.fromtimestamp(at_ms / 1000, UTC),
         camera=fields.camera,
@@ -62,6 +85,7 @@ async def post_sighting(
         truth=found.view.truth_state,
         faces=faces,
     )
+    return Response(answer.model_dump_json(), media_type=JSON)
 
 
 async def _read(
@@ -93,9 +117,7 @@ def _from_form(fields: dict[str, str]) -> SightingFields:
     try:
         return SightingFields.model_validate(fields)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
-        ) from error
+        raise misfit("body", error) from error
 
 
 def _checked(fields: SightingFields, found: Services) -> tuple[SightingFields, int]:
