@@ -144,12 +144,19 @@ class Ledger:
         return {store: _last_version(entries) for store, entries in zip(stores, answers, strict=True)}
 
     async def face(self, store: str, face_id: str) -> StoredFace | None:
+        return (await self.faces([(store, face_id)]))[0]
+
+    async def faces(self, named: Sequence[tuple[str, str]]) -> list[StoredFace | None]:
+        """(store, face_id) of any stores, each as it is now, in one round trip. Records are read before templates: who
+        replaces what was read fails if it was written in between."""
         with truth():
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.hget(keys.faces(store), face_id)
-            pipe.hget(keys.templates(store), face_id)
-            raw, templates = await pipe.execute()
-        return None if raw is None else StoredFace.read(raw, templates)
+            pipe = self._redis.pipeline(transaction=False)
+            for store, face_id in named:
+                pipe.hget(keys.faces(store), face_id)
+                pipe.hget(keys.templates(store), face_id)
+            found = await pipe.execute()
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [None if raw is None else StoredFace.read(raw, beside) for raw, beside in pairs]
 
     async def stored(self, store: str, face_ids: Sequence[str]) -> list[StoredFace | None]:
         """The faces named, each as it is now; None for one that is not there. Templates are asked for where there is a

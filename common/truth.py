@@ -36,6 +36,7 @@ from redis.exceptions import (
 )
 
 from common.errors import TruthUnavailable
+from common.joined import Joined
 
 Outcome = Literal["unchanged", "unknown"]
 
@@ -113,11 +114,11 @@ def connect(url: str, timeout_s: float) -> Redis:
         "max_connections": 2000,
     }
     if not url.startswith(SENTINEL_SCHEME + ":"):
-        return Redis.from_url(url, **options)
+        return Joined.from_url(url, **options)
     named = SentinelUrl.parse(url)
     servers = options | {"db": named.db, "username": named.username, "password": named.password}
     sentinel = Sentinel(named.sentinels, sentinel_kwargs=options, **servers)  # type: ignore[no-untyped-call]
-    primary: Redis = sentinel.master_for(named.service)
+    primary: Redis = sentinel.master_for(named.service, redis_class=Joined)
     return primary
 
 

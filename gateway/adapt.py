@@ -4,13 +4,20 @@ A wrong template would spoil a face for good, so it joins only where nothing spe
 searched, the face is the best by far, the probe agrees with the face's mean well beyond the threshold, and it shows
 the face differently enough to be worth a template. Once a visit, up to ADAPTED_TEMPLATES; templates that people
 enrolled are never pushed out. If somebody else writes the face meanwhile, this template is simply not added.
+
+It is done behind the sighting's back, which is counted and answered by then: a gateway that dies loses a template, not
+a visit. The visits that begin while others are looked at are looked at together: one reading of the faces, one search
+of the group, and commits that leave in one write.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -18,10 +25,11 @@ from common.cluster_map import StoreConfig
 from common.errors import FacegridError
 from common.ledger import Ledger, Put, StoredFace
 from common.records import pack_vectors, standing_of, unpack_vectors
+from common.together import Together
 from common.types import Candidate, Scope, Vectors, Verdict
 from common.vectors import mean_row
 from gateway.deadline import Deadline
-from gateway.identify import Identifier
+from gateway.identify import Asking, Identifier
 from gateway.verdict import Asked, Identified
 
 ADAPTED_TEMPLATES = 6
@@ -37,6 +45,16 @@ TOP_K = 3
 """candidates that a search for a sighting asks for, at least"""
 
 
+MOST = 64
+"""visits that are looked at together"""
+MOST_WAITING = 256
+"""visits; a sighting that begins another one waits until there are fewer"""
+PATIENCE_S = 0.25
+"""a turn that takes longer waits for a shard; those behind it need not"""
+LIMIT_S = 5.0
+"""for the search of the group"""
+
+
 @dataclass(frozen=True, slots=True)
 class At:
     store: StoreConfig
@@ -47,35 +65,96 @@ class At:
     """behind the probe"""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """The probe (d,) of a visit, which matched a face in the search `found`."""
+
+    at: At
+    probe: Vectors
+    matched: Candidate
+    found: Identified
+
+    @property
+    def face(self) -> tuple[str, str]:
+        return self.at.home.store, self.matched.face_id
+
+    @property
+    def cut_depends_on(self) -> Hashable:
+        """All but the number of rows."""
+        seen = self.at.store
+        return seen.group, seen.space, seen.target_fpir, seen.threshold
+
+
 class Adapter:
     def __init__(self, identifier: Identifier, ledger: Ledger) -> None:
         self._identifier = identifier
         self._ledger = ledger
+        self._together = Together[Offer, bool](self._consider, MOST, PATIENCE_S)
+        self._room = asyncio.Semaphore(MOST_WAITING)
+        self._under_way: set[asyncio.Task[bool]] = set()
         self._cuts: dict[Hashable, float] = {}
-        """the least threshold when a group was last searched here, by all that it depends on but rows; a score below
-        it need not be looked at further"""
+        """the least threshold when a group was last searched here; a score below it need not be looked at further"""
 
-    async def adapt(self, at: At, probe: Vectors, matched: Candidate, found: Identified, deadline: Deadline) -> bool:
-        """Add the probe (d,) to the face it matched in the search `found`, if it is worth it. Never raises for want of
-        coverage: whether it was added is all there is to say."""
-        home, seen = at.home, at.store
-        depends = seen.group, seen.space, seen.target_fpir, seen.threshold
-        if not self._cuts.get(depends, -1.0) + COMFORT <= matched.score < ALIKE:
-            return False
+    async def offer(self, offer: Offer) -> None:
+        """Have the probe added to the face soon, if it is worth it. Whether it was is not said."""
+        least = self._cuts.get(offer.cut_depends_on, -1.0) + COMFORT
+        if least <= offer.matched.score < ALIKE:
+            await self._room.acquire()
+            task = asyncio.create_task(self._together.ask(offer))
+            self._under_way.add(task)
+            task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[bool]) -> None:
+        self._under_way.discard(task)
+        self._room.release()
+
+    async def settled(self) -> None:
+        """Return when all that was offered until now has been looked at."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _consider(self, offers: Sequence[Offer]) -> list[bool]:
+        """Whether each was added."""
         try:
-            present = await self._ledger.face(home.store, matched.face_id)
-            if present is None or present.record.space != home.space or not is_useful(present, probe):
-                return False
-            if found.mode == "home":  # nobody else was asked
-                asked = Asked(top_k=TOP_K, scope=Scope.GROUP, photos=at.photos, with_margin=False)
-                (found,) = (await self._identifier.identify(seen, probe[None], asked, deadline)).results
-            self._cuts[depends] = found.cut.least
-            if not is_comfortable(found, matched):
-                return False
-            await self._ledger.commit(
-                home.store, home.incarnation, puts=[_with(present, matched.face_id, probe, at.photos)]
-            )
-        except FacegridError:  # the sighting itself is counted already
+            faces = await self._ledger.faces([offer.face for offer in offers])
+            useful = {
+                offer: face
+                for offer, face in zip(offers, faces, strict=True)
+                if face is not None and face.record.space == offer.at.home.space and is_useful(face, offer.probe)
+            }
+            found = await self._everywhere(list(useful))
+        except FacegridError:  # the sightings themselves are counted already
+            return [False] * len(offers)
+        worth = [offer for offer, result in found.items() if is_comfortable(result, offer.matched)]
+        added = await asyncio.gather(*(self._add(offer, useful[offer]) for offer in worth))
+        outcomes = dict(zip(worth, added, strict=True))
+        return [outcomes.get(offer, False) for offer in offers]
+
+    async def _everywhere(self, offers: Sequence[Offer]) -> dict[Offer, Identified]:
+        """What the search of the whole group says; where only the store itself was asked so far, that is done now."""
+        found = {offer: offer.found for offer in offers if offer.found.mode != "home"}
+        asking: defaultdict[int, defaultdict[str, list[Offer]]] = defaultdict(lambda: defaultdict(list))
+        for offer in offers:
+            if offer not in found:
+                asking[offer.at.photos][offer.at.store.store].append(offer)
+        for photos, by_store in asking.items():
+            found |= await self._searched([*by_store.values()], photos)
+        for offer, result in found.items():
+            self._cuts[offer.cut_depends_on] = result.cut.least
+        return found
+
+    async def _searched(self, by_store: Sequence[Sequence[Offer]], photos: int) -> dict[Offer, Identified]:
+        asked = Asked(top_k=TOP_K, scope=Scope.GROUP, photos=photos, with_margin=False)
+        askings = [Asking(offers[0].at.store, np.stack([offer.probe for offer in offers])) for offers in by_store]
+        results, _ = await self._identifier.identify_each(askings, asked, Deadline(LIMIT_S))
+        return dict(zip(chain.from_iterable(by_store), chain.from_iterable(results), strict=True))
+
+    async def _add(self, offer: Offer, present: StoredFace) -> bool:
+        home = offer.at.home
+        put = _with(present, offer.matched.face_id, offer.probe, offer.at.photos)
+        try:
+            await self._ledger.commit(home.store, home.incarnation, puts=[put])
+        except FacegridError:  # somebody else was faster
             return False
         return True
 

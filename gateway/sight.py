@@ -32,7 +32,7 @@ from common.records import FaceRecord, pack_vectors
 from common.rekeys import Rekeys
 from common.types import Candidate, Kind, Vectors, Verdict
 from common.visits import Recorded, Seen, Visits
-from gateway.adapt import Adapter, At
+from gateway.adapt import Adapter, At, Offer
 from gateway.deadline import Deadline
 from gateway.identify import Identifier
 from gateway.look import Frame, Look, Looker, Sighting
@@ -95,6 +95,10 @@ class Sighter:
         looks = await self._looker.first(frame, probes)
         return [await self._settle(frame, probe, look) for probe, look in zip(probes, looks, strict=True)]
 
+    async def settled(self) -> None:
+        """Return when every template that sightings brought so far is on disk, or was not worth it."""
+        await self._adapter.settled()
+
     async def _settle(self, frame: Frame, probe: Vectors, look: Look | None) -> Sighted:
         for _ in range(ATTEMPTS):
             if look is None or not look.sure or await self._goes_behind(frame, look):
@@ -139,7 +143,7 @@ class Sighter:
             return None
         if recorded.started:
             at = At(frame.sighting.store, frame.stores[candidate.store], frame.sighting.photos)
-            await self._adapter.adapt(at, probe, candidate, result, frame.deadline)
+            await self._adapter.offer(Offer(at, probe, candidate, result))
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
         threshold = result.cut.of(candidate)

@@ -134,6 +134,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
     router = Router(view, replica_set)
     identifier = Identifier(view, router, given.spaces, settings.target_fpir)
     sighter = Sighter(view, router, identifier, Kept(truth.ledger, truth.visits, truth.pending, truth.rekeys))
+    stack.push_async_callback(sighter.settled)
     reviser = Reviser(truth.ledger, router)
     members = Members(truth.book, truth.ledger, reviser, view)
     rekeying = _rekeying(truth, view, members, given.spaces, settings.deadline_s)

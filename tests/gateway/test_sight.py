@@ -201,9 +201,19 @@ async def test_a_returning_visitor_gets_a_template_once_and_only_if_it_shows_som
     (first,) = await sight(running, "A", unit(1), 300)
     for minutes, probe in ((200, near(unit(1), 0.97)), (100, near(unit(1), 0.999)), (99, near(unit(1), 0.97, 9))):
         await sight(running, "A", probe, minutes)  # the third time within the second visit
+        await running.services.sighter.settled()
     face = await running.services.ledger.face("A", first["face_id"])
     assert face is not None
     assert face.record.templates == 2
+
+
+async def test_visits_that_begin_together_each_bring_their_template(running: Cluster) -> None:
+    people = range(20, 28)
+    for minutes, score in ((300, 0.999), (100, 0.97)):
+        await asyncio.gather(*(sight(running, "AB"[one % 2], near(unit(one), score), minutes) for one in people))
+        await running.services.sighter.settled()
+    faces = [face for store in "AB" for face in (await running.services.ledger.page(store, 0, 100))[1].values()]
+    assert [face.templates for face in faces] == [2] * len(people)
 
 
 async def test_a_stricter_store_of_the_group_keeps_no_other_from_learning(running: Cluster) -> None:
@@ -212,7 +222,9 @@ async def test_a_stricter_store_of_the_group_keeps_no_other_from_learning(runnin
     (first,) = await sight(running, "A", unit(2), 300)
     await sight(running, "strict", unit(1), 300)
     await sight(running, "strict", near(unit(1), 0.98), 200)  # all are searched, and what a match needs there is noted
+    await running.services.sighter.settled()
     await sight(running, "A", near(unit(2), 0.95), 100)
+    await running.services.sighter.settled()
     face = await running.services.ledger.face("A", first["face_id"])
     assert face is not None
     assert face.record.templates == 2
