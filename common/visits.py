@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from common.intervals import DAY_MS, Interval, parse
 from common.ledger import creation, person_key
 from common.limits import REENTRY_WINDOW_S
 from common.truth import truth
+
+EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,28 @@ def home_of(person: str) -> tuple[str, str, str] | None:
 
 
 def utc_date(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
+    return _date(at_ms // DAY_MS)
 
 
+@lru_cache(maxsize=256)
+def _date(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).isoformat()
+
+
+@lru_cache(maxsize=256)
 def midnight_ms(day: str) -> int:
-    return (date.fromisoformat(day) - date(1970, 1, 1)).days * DAY_MS
+    return (date.fromisoformat(day) - EPOCH).days * DAY_MS
+
+
+@lru_cache(maxsize=4096)
+def _keys_of_sightings(store: str, day: str) -> Sequence[str]:
+    """As `sight.lua` takes them."""
+    around = [(date.fromisoformat(day) + timedelta(days=step)).isoformat() for step in (0, -1, 1)]
+    return [
+        *(keys.incarnation(store), keys.faces(store), keys.seen(store), keys.origins(store), keys.places(store)),
+        *(keys.visit_days(store), keys.firsts(store), keys.pending(store), keys.events(store)),
+        *(keys.visits(store, one) for one in around),
+    ]
 
 
 class Visits:
@@ -115,19 +135,13 @@ class Visits:
         await self._run("visit", store, seen, "", person)
 
     async def _run(self, part: str, at: StoreConfig, seen: Seen, place: str, person: str = "") -> list[Any] | None:
-        day = date.fromisoformat(utc_date(seen.at_ms))
-        around = [keys.visits(at.store, (day + timedelta(days=step)).isoformat()) for step in (0, -1, 1)]
-        name = at.store
+        name, day = at.store, utc_date(seen.at_ms)
         with truth(outcome="unknown"):
             answer: list[Any] = await self._sight(
-                keys=[
-                    *(keys.incarnation(name), keys.faces(name), keys.seen(name), keys.origins(name), keys.places(name)),
-                    *(keys.visit_days(name), keys.firsts(name), keys.pending(name), keys.events(name)),
-                    *around,
-                ],
+                keys=_keys_of_sightings(name, day),
                 args=[
                     *(creation(at.incarnation), part, seen.face_id, person or person_of(seen.home, seen.face_id)),
-                    *(seen.at_ms, day.isoformat(), midnight_ms(day.isoformat()), window_ms(at), place),
+                    *(seen.at_ms, day, midnight_ms(day), window_ms(at), place),
                     *(seen.event, "1" if seen.late else "", seen.announced, seen.pending_id),
                     "1" if person else "",
                 ],

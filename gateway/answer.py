@@ -57,7 +57,7 @@ def batch_of(
 
 
 def packed(answer: Json) -> bytes:
-    return orjson.dumps(answer)
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
 
 
 def _said(result: Identified, cards: Cards) -> Json:

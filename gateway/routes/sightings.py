@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +13,7 @@ from common.direct import PlainRoute
 from common.errors import InvalidRequest
 from common.intervals import DAY_MS
 from common.limits import MAX_AHEAD_S, MAX_PHOTOS, check_name
+from gateway.answer import Json, packed
 from gateway.body import (
     JSON,
     MULTIPART,
@@ -28,7 +28,7 @@ from gateway.body import (
 )
 from gateway.deadline import Deadline
 from gateway.look import Sighting
-from gateway.pictures import Picture, Place, of_photos, of_rows
+from gateway.pictures import Picture, of_photos, of_rows
 from gateway.routes.docs import (
     STORE,
     json_body,
@@ -39,10 +39,10 @@ from gateway.routes.docs import (
     raw_body,
     request_body,
 )
-from gateway.schemas.photo import BoxAnswer
 from gateway.schemas.requests import NAME_SCHEMA
-from gateway.schemas.sightings import AT, CAMERA, TRACK, SightedAnswer, SightingAnswer, SightingBody, SightingFields
+from gateway.schemas.sightings import AT, CAMERA, TRACK, SightingAnswer, SightingBody, SightingFields
 from gateway.services import Services, services_of
+from gateway.sighted import rejected_of, sighted_of, time_of
 
 router = APIRouter(prefix="/v1/stores/{store}/sightings", tags=["footfall"], route_class=PlainRoute)
 
@@ -77,15 +77,15 @@ async def post_sighting(request: Request) -> Response:
             for picture in pictures
             for face in await _count(found, Sighting(home, at_ms, picture.photos), picture, fields, limit)
         ]
-    answer = SightingAnswer(
-        store=store,
-        at=datetime.fromtimestamp(at_ms / 1000, UTC),
-        camera=fields.camera,
-        track=fields.track,
-        truth=found.view.truth_state,
-        faces=faces,
-    )
-    return Response(answer.model_dump_json(), media_type=JSON)
+    answer = {
+        "store": store,
+        "at": time_of(at_ms),
+        "camera": fields.camera,
+        "track": fields.track,
+        "truth": found.view.truth_state,
+        "faces": faces,
+    }
+    return Response(packed(answer), media_type=JSON)
 
 
 async def _read(
@@ -139,20 +139,14 @@ def _checked(fields: SightingFields, found: Services) -> tuple[SightingFields, i
 
 async def _count(
     found: Services, sighting: Sighting, picture: Picture, fields: SightingFields, limit: Deadline
-) -> list[SightedAnswer]:
-    answers: list[SightedAnswer] = []
+) -> list[Json]:
+    answers: list[Json] = []
     if len(picture.probes):
         sighted = await found.sighter.sight(sighting, picture.probes, limit)
-        answers = [
-            SightedAnswer.of(one, _box(place), place.photo) for one, place in zip(sighted, picture.places, strict=True)
-        ]
+        answers = [sighted_of(one, place) for one, place in zip(sighted, picture.places, strict=True)]
     for rejected in picture.rejected:
         place = rejected.place
         mark = f"{fields.camera or ''}/{fields.track or place.photo}/{sighting.at_ms}/{rejected.mark}"
         await found.visits.rejected(sighting.store.store, sighting.at_ms, rejected.reasons, mark)
-        answers.append(SightedAnswer.rejected(list(rejected.reasons), _box(place), place.photo))
+        answers.append(rejected_of(rejected.reasons, place))
     return answers
-
-
-def _box(place: Place) -> BoxAnswer | None:
-    return None if place.box is None else BoxAnswer.of(place.box)

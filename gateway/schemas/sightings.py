@@ -11,10 +11,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from common.limits import MAX_EMBEDDINGS
 from common.types import Kind, Verdict
 from gateway.schemas import examples
-from gateway.schemas.base import TruthState, at, with_example
+from gateway.schemas.base import TruthState, with_example
 from gateway.schemas.photo import BoxAnswer
 from gateway.schemas.requests import Body, Embedding, Name
-from gateway.sight import Sighted
 
 AT = "When it was, RFC 3339 with an offset; left out: now. At most 5 minutes ahead, and not before visits are kept."
 CAMERA = "Which camera of the store."
@@ -90,45 +89,6 @@ class SightedAnswer(BaseModel):
     """where the face is in the photo; null for an embedding or a track"""
     photo: int | None
     """which photo, from 0; null for an embedding or a track"""
-
-    @classmethod
-    def of(cls, sighted: Sighted, box: BoxAnswer | None, photo: int | None) -> SightedAnswer:
-        who, recorded = sighted.candidate, sighted.recorded
-        return cls(
-            outcome=sighted.outcome.value,
-            verdict=sighted.verdict,
-            new=sighted.new,
-            store=None if who is None else who.store,
-            face_id=None if who is None else who.face_id,
-            kind=None if who is None else who.kind,
-            member_id=None if who is None else who.member_id,
-            score=None if who is None or sighted.verdict is Verdict.NO_MATCH else who.score,
-            threshold=sighted.threshold,
-            visit=None
-            if recorded is None
-            else VisitAnswer(start=at(recorded.visit_start_ms / 1000), started=recorded.started),
-            reasons=[],
-            box=box,
-            photo=photo,
-        )
-
-    @classmethod
-    def rejected(cls, reasons: list[str], box: BoxAnswer | None, photo: int | None) -> SightedAnswer:
-        return cls(
-            outcome="rejected",
-            verdict=None,
-            new=False,
-            store=None,
-            face_id=None,
-            kind=None,
-            member_id=None,
-            score=None,
-            threshold=None,
-            visit=None,
-            reasons=reasons,
-            box=box,
-            photo=photo,
-        )
 
 
 class SightingAnswer(BaseModel):
