@@ -3,12 +3,16 @@
 A sighting or an enrolment is one script, and the client takes longer to send it and to read its answer than the server
 takes to run it: 90 us each by themselves, 35 where sixteen requests are under way. Each command has its own outcome as
 if it were alone; where the connection breaks, all that were under way in it have.
+
+Commands are packed by hiredis, as the client's blocking sibling does: a follower that names 333 feeds takes 50 us for
+it instead of 400.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -32,6 +36,7 @@ class Command(NamedTuple):
 class Joined(Redis):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.connection_pool.connection_class = _packing(self.connection_pool.connection_class)
         self._together = Together[Command, Any](self._send, MOST_JOINED, JOINED_PATIENCE_S)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -57,3 +62,13 @@ class Joined(Redis):
                 raise RedisConnectionError("The server became a replica meanwhile.") from error
             raise
         return answers
+
+
+def _packing(kind: type[Any]) -> type[Any]:
+    """The same kind of connection with the faster packer."""
+    return type(f"Packing{kind.__name__}", (kind,), {"pack_command": _pack})
+
+
+def _pack(_: object, name: str | bytes, *arguments: Any) -> list[bytes]:
+    words = name.encode().split() if isinstance(name, str) else [name]  # CONFIG GET is two
+    return [hiredis.pack_command((*words, *arguments))]

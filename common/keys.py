@@ -53,6 +53,11 @@ def feed(store: str) -> str:
     return f"fg:{{{store}}}:feed"
 
 
+def store_of_feed(key: bytes) -> str:
+    """The store whose feed it is."""
+    return key.decode().removeprefix("fg:{").removesuffix("}:feed")
+
+
 def standings(store: str) -> str:
     """hash: face_id → "s" (staff), "m" (member) or "m:<member_id>"; a plain visitor is not in it"""
     return f"fg:{{{store}}}:standings"
