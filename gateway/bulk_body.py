@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from common.errors import InvalidEmbedding, InvalidRequest, MalformedBody, WrongDimension
+from common.cluster_map import StoreConfig
+from common.errors import InvalidEmbedding, InvalidRequest, MalformedBody, WrongDimension, WrongSpace
 from common.http import LIMITS
+from common.ledger import creation
 from common.limits import MAX_BULK, MAX_TEMPLATES, NAME, check_labels, check_name
 from common.records import MOST_PHOTOS
 from common.types import Kind, Vectors
@@ -27,18 +29,19 @@ from gateway.enrol import Enrolment
 from gateway.npz import Arrays, read_npz
 from gateway.schemas.bulk import BulkLine
 
-ARRAYS = {"embeddings": "f", "face_ids": "US", "kinds": "US", "photos": "iu"}
+ARRAYS = {"embeddings": "f", "face_ids": "US", "kinds": "US", "photos": "iu", "spaces": "US"}
 """of an npz, and the kinds of numpy's types that each may have"""
 KINDS = {kind.value: kind for kind in Kind}
 LONGEST_FIELD = 128
 """told of a name that the caller made up"""
 
 
-def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
-    """The faces of a body of JSON lines. `salt`: of the names that are made up.
+def read_lines(body: bytes, home: StoreConfig) -> Bulk:
+    """The faces of a body of JSON lines for that store.
 
-    Raises MalformedBody, InvalidRequest, WrongDimension, NotFinite and ZeroVector.
+    Raises MalformedBody, InvalidRequest, WrongSpace, WrongDimension, NotFinite and ZeroVector.
     """
+    dimension = home.dimension
     lines: list[BulkLine] = []
     places: list[int] = []
     vectors: list[Sequence[float]] = []
@@ -46,7 +49,7 @@ def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
         if raw.strip():
             _check_count(len(lines) + 1)
             with naming("line", number):
-                line = _line(raw, dimension)
+                line = _line(raw, home)
             lines.append(line)
             places.append(number)
             vectors += line.all_embeddings
@@ -56,7 +59,7 @@ def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
     faces, known = [], dict[str, int]()
     for nth, line in enumerate(lines):
         own = rows[ends[nth] : ends[nth + 1]]
-        face_id = line.face_id or _made_up(salt, own)
+        face_id = line.face_id or _made_up(_salt(home), own)
         with naming("line", places[nth]):
             if (first := known.setdefault(face_id, places[nth])) != places[nth]:
                 raise InvalidRequest(f"The face is on line {first} already.", field="face_id")
@@ -64,7 +67,7 @@ def read_lines(body: bytes, dimension: int, salt: str) -> Bulk:
     return _bulk(faces, "line", places)
 
 
-def _line(raw: bytes, dimension: int) -> BulkLine:
+def _line(raw: bytes, home: StoreConfig) -> BulkLine:
     try:
         line = BulkLine.model_validate_json(raw)
     except ValidationError as error:
@@ -75,12 +78,14 @@ def _line(raw: bytes, dimension: int) -> BulkLine:
         told = first.get("ctx", {})
         limit = next((told[name] for name in LIMITS if isinstance(told.get(name), int | float | str)), None)
         raise InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=limit) from error
+    if line.space is not None:
+        _check_space("space", line.space, home)
     for at, embedding in enumerate(line.all_embeddings):
-        if len(embedding) != dimension:
+        if len(embedding) != home.dimension:
             raise WrongDimension(
-                f"embeddings[{at}] has {len(embedding)} numbers, not {dimension}.",
+                f"embeddings[{at}] has {len(embedding)} numbers, not {home.dimension}.",
                 field=f"embeddings[{at}]",
-                limit=dimension,
+                limit=home.dimension,
             )
     if line.face_id is not None:
         check_name("face_id", line.face_id)
@@ -89,8 +94,8 @@ def _line(raw: bytes, dimension: int) -> BulkLine:
     return line
 
 
-def read_arrays(body: bytes, dimension: int, salt: str, most_bytes: int) -> Bulk:
-    """The faces of an npz: `embeddings` (n, dimension), and where they are there `face_ids`, `kinds`, `photos` (n,).
+def read_arrays(body: bytes, home: StoreConfig, most_bytes: int) -> Bulk:
+    """The faces of an npz: `embeddings` (n, dimension), and where they are there the other `ARRAYS` (n,).
 
     Raises as `read_lines` does, and BodyTooLarge where it would have more than `most_bytes` unpacked.
     """
@@ -101,10 +106,15 @@ def read_arrays(body: bytes, dimension: int, salt: str, most_bytes: int) -> Bulk
     for name, array in arrays.items():
         if array.ndim != (2 if name == "embeddings" else 1) or len(array) != count:
             raise InvalidRequest(f"{name} has the shape {array.shape}; a row each is needed.", field=name, limit=count)
-    rows = _unit_rows(arrays["embeddings"], dimension, "row", range(count))
+    if "spaces" in arrays:
+        for at, space in enumerate(_texts("spaces", arrays["spaces"])):
+            if space != home.space:
+                with naming("row", at):
+                    _check_space("spaces", space, home)
+    rows = _unit_rows(arrays["embeddings"], home.dimension, "row", range(count))
     kinds, photos = _kinds(arrays), _photo_counts(arrays)
     faces, places = [], []
-    for face_id, own in _by_face(arrays, rows, salt).items():
+    for face_id, own in _by_face(arrays, rows, _salt(home)).items():
         if len(own) > 1:
             with naming("row", own[0]):
                 _check_one_face(face_id, own, kinds=kinds, photos=photos)
@@ -186,6 +196,19 @@ def _unit_rows(vectors: npt.NDArray[Any], dimension: int, place: Place, places: 
             with naming(place, places[at]):
                 unit_rows(vectors[at : at + 1], dimension, "embedding")
         raise
+
+
+def _check_space(field: str, space: str, home: StoreConfig) -> None:
+    """Two spaces may have as many numbers, and then nothing else would tell."""
+    if space != home.space:
+        raise WrongSpace(
+            f"It is in {space[:LONGEST_FIELD]}, store {home.store} in {home.space}.", field=field, limit=home.space
+        )
+
+
+def _salt(home: StoreConfig) -> str:
+    """Of the names that are made up."""
+    return creation(home.incarnation)
 
 
 def _made_up(salt: str, embeddings: Vectors) -> str:

@@ -30,9 +30,9 @@ def import_faces(
 ) -> None:
     """Enrol faces from a file of embeddings. Running it again continues where it stopped.
 
-    npz and parquet: embeddings (n, d), and where they are there face_ids, kinds, photos, stores, a row each; rows of
-    one face_id are templates of that face. ndjson: a face a line, as `export` writes it. What is at the store already
-    is left alone; a face_id left out is made from the embedding.
+    npz and parquet: embeddings (n, d), and where they are there face_ids, kinds, photos, spaces, stores, a row each;
+    rows of one face_id are templates of that face. ndjson: a face a line, as `export` writes it. What is at the store
+    already is left alone; a face_id left out is made from the embedding.
     """
     count, parcels = read_faces(file, store)
     sent: list[Sent] = []
@@ -80,7 +80,7 @@ def export_faces(
     """Write the faces of stores to a file that `import` reads.
 
     ndjson has all that is known of a face but thumbnails and visits; npz and parquet have a row a template, with
-    store, face_id, kind and number of photos.
+    store, face_id, kind, number of photos and space.
     """
     if everything == bool(store):
         raise typer.BadParameter("Name stores with --store, or --all.", param_hint="--store")

@@ -1,8 +1,8 @@
 """Files of faces, as `facegrid import` reads them: npz, parquet, or JSON lines, by the suffix of the name.
 
 npz and parquet have arrays or columns of the same names: `embeddings` (n, d), and where they are there `face_ids`,
-`kinds`, `photos` and `stores` (n,). Rows of one face_id are templates of that face. A line of JSON is one face, as
-`POST …/faces:batch` takes it, and may have a `store`.
+`kinds`, `photos`, `spaces` and `stores` (n,). Rows of one face_id are templates of that face. A line of JSON is one
+face, as `POST …/faces:batch` takes it, and may have a `store`.
 
 What is read leaves as packages: bodies of requests, each for one store, none so large that a gateway refuses it. A row
 is named as the file counts it (arrays from 0, lines from 1). Rows of one face leave together, for the number of photos
@@ -30,7 +30,7 @@ from common.limits import MAX_TEMPLATES, NAME, NAME_RULE
 from deploy.client.http import ClientError
 
 SUFFIXES = (".npz", ".parquet", ".ndjson")
-COLUMNS = ("embeddings", "face_ids", "kinds", "photos")
+COLUMNS = ("embeddings", "face_ids", "kinds", "photos", "spaces")
 STORES = "stores"
 PACKAGE_FACES = 2_500
 """A tenth of a second of a gateway's work: it keeps its deadline where it is twenty times slower"""

@@ -1,8 +1,8 @@
 """Files of faces, as `facegrid export` writes them, out of a gateway's lines; `face_files` reads them again.
 
-JSON lines keep all that a gateway tells, and the store. npz and parquet have a row a template, with the kind and the
-number of photos of its face; labels and members are left out. A file of faces is its owner's alone to read, and has its
-name only when it is complete.
+JSON lines keep all that a gateway tells, and the store. npz and parquet have a row a template, with the kind, the
+number of photos and the embedding space of its face; labels and members are left out. A file of faces is its owner's
+alone to read, and has its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Rows:
         self.face_ids: list[str] = []
         self.kinds: list[str] = []
         self.photos: list[int] = []
+        self.spaces: list[str] = []
         self.blocks: list[Vectors] = []
 
     def add(self, store: str, lines: Sequence[bytes]) -> None:
@@ -104,6 +105,7 @@ class Rows:
             self.face_ids += [face["face_id"]] * count
             self.kinds += [face["kind"]] * count
             self.photos += [min(face["photos"], MOST_PHOTOS)] * count
+            self.spaces += [face["space"]] * count
 
     @property
     def embeddings(self) -> Vectors:
@@ -129,6 +131,7 @@ class NpzWriter:
             face_ids=np.array(rows.face_ids, dtype=np.str_),
             kinds=np.array(rows.kinds, dtype=np.str_),
             photos=np.array(rows.photos, dtype=np.uint8),
+            spaces=np.array(rows.spaces, dtype=np.str_),
             stores=np.array(rows.stores, dtype=np.str_),
         )
 
@@ -145,6 +148,7 @@ class ParquetWriter:
                 "face_ids": text,
                 "kinds": text,
                 "photos": self._arrow.uint8(),
+                "spaces": text,
                 "embeddings": self._arrow.list_(self._arrow.float32()),
             }
         )
@@ -167,5 +171,5 @@ class ParquetWriter:
         embeddings = rows.embeddings
         ends = np.arange(len(embeddings) + 1, dtype=np.int32) * (embeddings.shape[1] if len(embeddings) else 0)
         lists = self._arrow.ListArray.from_arrays(ends, self._arrow.array(embeddings.reshape(-1)))
-        columns = [rows.stores, rows.face_ids, rows.kinds, rows.photos, lists]
+        columns = [rows.stores, rows.face_ids, rows.kinds, rows.photos, rows.spaces, lists]
         self._writer.write_table(self._arrow.table(columns, schema=self._schema))

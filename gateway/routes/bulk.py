@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from common.ledger import StoredFace, creation
+from common.ledger import StoredFace
 from common.limits import MAX_BULK, MAX_PAGE
-from common.types import Wait
+from common.types import DLIB_SPACE, Wait
 from gateway.body import content_type
 from gateway.bulk import BulkEnroller
 from gateway.bulk_body import ARRAYS, read_arrays, read_lines
@@ -30,6 +30,7 @@ EXPORTED: dict[str, Any] = LINE | {
     "embeddings": [EMBEDDING],
     "member_id": "c-1042",
     "photos": 3,
+    "space": DLIB_SPACE,
     "created": "2026-11-20T08:00:00+00:00",
     "updated": "2026-11-20T09:30:00+00:00",
 }
@@ -86,12 +87,12 @@ async def enrol_many(
     repeating the request is safe, and a face that has all of it already is not written again."""
     home = await found.view.store(store)
     media_type = content_type(request, [LINES, NPZ, ZIP])
-    body, salt = await request.body(), creation(home.incarnation)
+    body = await request.body()
     # On a thread: a full body takes long, and others are served meanwhile.
     if media_type == LINES:
-        bulk = await asyncio.to_thread(read_lines, body, home.dimension, salt)
+        bulk = await asyncio.to_thread(read_lines, body, home)
     else:
-        bulk = await asyncio.to_thread(read_arrays, body, home.dimension, salt, found.settings.body_bytes)
+        bulk = await asyncio.to_thread(read_arrays, body, home, found.settings.body_bytes)
     done = await BulkEnroller(found.ledger, home, bulk, limit).run()
     return BulkAnswer(
         store=store,

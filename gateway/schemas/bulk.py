@@ -32,6 +32,7 @@ class BulkLine(Body):
     photos: int | None = Field(
         None, ge=1, le=MOST_PHOTOS, description="Behind the embeddings, where one is the mean of several."
     )
+    space: Name | None = Field(None, description="The embedding space, which must be the store's; left out: it is.")
     member_id: str | None = Field(None, description=IGNORED + " The members API binds faces.")
     created: str | None = Field(None, description=IGNORED)
     updated: str | None = Field(None, description=IGNORED)
@@ -81,6 +82,7 @@ def exported(face_id: str, face: StoredFace) -> bytes:
         "labels": record.labels,
         "member_id": record.member_id,
         "photos": record.photos_behind,
+        "space": record.space,
         "created": at(record.created).isoformat(),
         "updated": at(record.updated).isoformat(),
     }

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from common import keys
+from common.cluster_map import StoreConfig
 from common.errors import FacegridError, TruthUnavailable
 from common.ledger import Committed, Ledger
 from common.limits import MAX_BULK
-from common.types import Kind, Vectors
+from common.types import DLIB_SPACE, Kind, Vectors
 from gateway import bulk
 from gateway.bulk_body import read_arrays, read_lines
 from tests.gateway.in_process import Cluster, cluster, unit
@@ -30,6 +31,7 @@ from tests.redis_server import Server
 
 LINES, NPZ = "application/x-ndjson", "application/x-npz"
 MOST = 32_000_000
+HOME = StoreConfig("A", "s1")
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ GOOD = line(1, "ada")
 )
 def test_a_bad_line_is_named_with_its_field(body: bytes, status: int, at: int | None, field: str) -> None:
     with pytest.raises(FacegridError) as refused:
-        read_lines(body, 128, "")
+        read_lines(body, HOME)
     error = refused.value
     assert (error.status, error.extra.get("line"), error.field) == (status, at, field)
     assert at is None or error.detail.startswith(f"Line {at}: ")
@@ -257,14 +259,14 @@ def changed(body: bytes, mark: bytes, *patches: int | bytes) -> bytes:
 )
 def test_a_bad_npz_is_refused_with_the_row_and_the_field(body: bytes, status: int, row: int | None, field: str) -> None:
     with pytest.raises(FacegridError) as refused:
-        read_arrays(body, 128, "", MOST)
+        read_arrays(body, HOME, MOST)
     error = refused.value
     assert (error.status, error.extra.get("row"), error.field) == (status, row, field)
 
 
 def test_a_field_that_the_caller_made_up_is_not_told_back_at_any_length() -> None:
     with pytest.raises(FacegridError) as refused:
-        read_lines(lines(line(1, "ada", **{"k" * 1_000_000: 1})), 128, "")
+        read_lines(lines(line(1, "ada", **{"k" * 1_000_000: 1})), HOME)
     assert len(json.dumps(refused.value.problem())) < 1000
 
 
@@ -273,7 +275,7 @@ def test_lines_without_anything_cost_no_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FacegridError, match="no face"):
-            read_lines(body, 128, "")
+            read_lines(body, HOME)
         assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
     finally:
         tracemalloc.stop()
@@ -297,7 +299,7 @@ def test_what_unpacks_to_more_than_it_says_is_unpacked_no_further() -> None:
     while (at := bomb.find(said)) >= 0:
         bomb[at : at + 4] = (1000).to_bytes(4, "little")
     with pytest.raises(FacegridError, match="no npz"):
-        read_arrays(bytes(bomb), 128, "", MOST)
+        read_arrays(bytes(bomb), HOME, MOST)
 
 
 def test_a_zip_of_a_million_entries_is_not_listed() -> None:
@@ -306,7 +308,7 @@ def test_a_zip_of_a_million_entries_is_not_listed() -> None:
         for nth in range(50):
             archive.writestr(f"{nth}", b"")
     with pytest.raises(FacegridError, match="too many entries"):
-        read_arrays(stream.getvalue(), 128, "", MOST)
+        read_arrays(stream.getvalue(), HOME, MOST)
 
 
 @given(st.data())
@@ -315,7 +317,7 @@ def test_an_npz_damaged_anywhere_is_read_or_refused(data: st.DataObject) -> None
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     try:
-        assert len(read_arrays(bytes(body), 128, "", MOST).faces) <= 3
+        assert len(read_arrays(bytes(body), HOME, MOST).faces) <= 3
     except FacegridError:
         return
 
@@ -324,16 +326,14 @@ def test_an_npz_damaged_anywhere_is_read_or_refused(data: st.DataObject) -> None
 @given(st.lists(st.text(max_size=40) | st.just(json.dumps(GOOD)), max_size=5))
 def test_lines_of_anything_are_read_or_refused(texts: list[str]) -> None:
     try:
-        assert len(read_lines("\n".join(texts).encode(errors="surrogatepass"), 128, "").faces) == 1
+        assert len(read_lines("\n".join(texts).encode(errors="surrogatepass"), HOME).faces) == 1
     except FacegridError:
         return
 
 
 def test_arrays_may_lie_by_columns_and_in_the_other_byte_order() -> None:
-    plain = read_arrays(npz(embeddings=ROWS, face_ids=NAMES, kinds=["staff"] * 3), 128, "", MOST)
-    other = read_arrays(
-        npz(embeddings=np.asfortranarray(ROWS).astype(">f4"), face_ids=NAMES.astype("S")), 128, "", MOST
-    )
+    plain = read_arrays(npz(embeddings=ROWS, face_ids=NAMES, kinds=["staff"] * 3), HOME, MOST)
+    other = read_arrays(npz(embeddings=np.asfortranarray(ROWS).astype(">f4"), face_ids=NAMES.astype("S")), HOME, MOST)
     for (name, one), (also, two) in zip(plain.faces, other.faces, strict=True):
         assert (name, one.embeddings.tobytes()) == (also, two.embeddings.tobytes())
     assert [new.kind for _, new in plain.faces] == [Kind.STAFF] * 3
@@ -343,10 +343,10 @@ def test_one_face_too_many_is_refused_by_its_place() -> None:
     many = np.repeat(ROWS[:1], MAX_BULK + 1, axis=0)
     names = np.arange(MAX_BULK + 1).astype("S")
     with pytest.raises(FacegridError) as refused:
-        read_arrays(npz(embeddings=many, face_ids=names), 128, "", MOST)
+        read_arrays(npz(embeddings=many, face_ids=names), HOME, MOST)
     assert (refused.value.extra["row"], refused.value.limit) == (MAX_BULK, MAX_BULK)
     with pytest.raises(FacegridError) as refused:
-        read_lines(lines(GOOD) * 2 + b"\n" * 10_000 + b'{"embedding": []}\n' * 3, 128, "")
+        read_lines(lines(GOOD) * 2 + b"\n" * 10_000 + b'{"embedding": []}\n' * 3, HOME)
     assert refused.value.extra["line"] == 1  # two documents on one line
 
 
@@ -492,3 +492,21 @@ async def test_a_server_that_is_away_has_changed_nothing(chain: Cluster, monkeyp
     monkeypatch.setattr(Ledger, "commit", away)
     problem = (await send(chain, lines(GOOD))).json()
     assert (problem["code"], problem["committed"], problem["outcome"]) == ("TRUTH_UNAVAILABLE", 0, "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "place"),
+    [
+        (LINES, lines(line(1, "ada", space=DLIB_SPACE), line(2, "bob", space="other")), {"line": 2, "field": "space"}),
+        (NPZ, npz(embeddings=ROWS, spaces=[DLIB_SPACE, "other", "other"]), {"row": 1, "field": "spaces"}),
+    ],
+)
+async def test_embeddings_that_say_to_be_of_another_space_are_refused(
+    chain: Cluster, media_type: str, body: bytes, place: dict[str, Any]
+) -> None:
+    """As many numbers as the store's have they, so nothing else would tell."""
+    answer = await chain.http.post("/v1/stores/A/faces:batch", content=body, headers={"content-type": media_type})
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["limit"]) == (422, "WRONG_SPACE", DLIB_SPACE)
+    assert told.items() >= place.items()
+    assert (await chain.http.get("/v1/stores/A/faces")).json()["faces"] == []
