@@ -19,9 +19,6 @@ from shard.group import Group
 from shard.products import nearest, quick_scores
 from shard.rows import NOBODY, Slots
 
-DEPTH = 200
-"""nominees by codes for one probe, of all rows. Of a million, recall@1 of strangers was 0.988 with 50, 0.9996 with 150
-and 1.000 with 200, which cost next to nothing more."""
 MOST_DEPTH = 2000
 """where more would be needed, because few of the rows are asked about, a scan of those is faster"""
 SCANNED_ROWS = 10_000
@@ -97,9 +94,8 @@ def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slot
     if codes is None or part.rows <= SCANNED_ROWS:
         return None
     fresh = codes.fresh(part.group.rows)
-    depth = DEPTH * len(codes) // max(1, part.rows)
     enough = min(width, part.rows)
-    depth = max(DEPTH, 2 * width, depth)
+    depth = max(codes.suited.depth, 2 * width, codes.suited.depth * len(codes) // max(1, part.rows))
     while depth <= MOST_DEPTH:
         slots = codes.nominate(probes, depth)
         if len(fresh):

@@ -88,7 +88,7 @@ async def test_codes_find_the_nearest_of_rows_that_are_spread_as_those_of_faces(
     index = filled()
     await settled(index)
     group = only_group(index)
-    assert (group.view.index, group.view.coded) == ("PQ64x4fs", len(ROWS))
+    assert (group.view.index, group.view.coded) == ("PCAR64,PQ64x4fs", len(ROWS))
     assert group.recall is not None
     assert group.recall >= 0.98
     best = nearest(STRANGERS, ROWS, 1)[1][:, 0]
