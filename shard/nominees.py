@@ -134,5 +134,6 @@ def _pass_over(part: Part, slots: Slots, scores: Vectors | None, homes: Owners |
 def _best(slots: Slots, scores: Vectors, width: int) -> tuple[Slots, Vectors]:
     if slots.shape[1] <= width:
         return slots, scores
-    chosen = np.argpartition(scores, scores.shape[1] - width, axis=1)[:, -width:]
-    return np.take_along_axis(slots, chosen, 1), np.take_along_axis(scores, chosen, 1)
+    chosen = scores.argpartition(scores.shape[1] - width, axis=1)[:, -width:]
+    chosen += np.arange(0, slots.size, slots.shape[1])[:, None]
+    return slots.take(chosen), scores.take(chosen)

@@ -112,9 +112,9 @@ def _ranked(group: Group, probes: Vectors, slots: Slots, top_k: int) -> tuple[Fo
     """The candidates in these slots (q, w), -1 for none, and the last score (q,) of each answer; where there are fewer
     than `top_k`, -inf."""
     scores = exact_scores(probes, group.rows.vectors, slots)
-    lines = np.arange(len(slots))[:, None]
-    first = (-scores).argsort(axis=1, kind="stable")[:, : top_k + 1]
-    best_slots, best = slots[lines, first], scores[lines, first]
+    first = (-scores).argsort(axis=1)[:, : top_k + 1]
+    first += np.arange(0, slots.size, slots.shape[1] or 1)[:, None]
+    best_slots, best = slots.take(first), scores.take(first)
     last = best[:, top_k - 1] if best.shape[1] >= top_k else np.full(len(probes), -np.inf, dtype=np.float32)
     found = _candidates(group, best_slots[:, :top_k], best[:, :top_k])
     ties = (best[:, 1:] == best[:, :-1]) & (best_slots[:, 1:] >= 0)
