@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def pack_reply(replies: Sequence[QueryReply], call: SearchCall) -> bytes:
 
 
 def _pack_views(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> list[bytes]:
-    views = [searched.get(store, ABSENT) for store in scope]
+    views = map(searched.get, scope, repeat(ABSENT))
     return [_packed("q", column) for column in zip(*views, strict=True)] or [b"", b""]
 
 
