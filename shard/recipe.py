@@ -23,12 +23,12 @@ CODED_FROM = 20_000
 
 Up to 20,000 rows codes would save a tenth of a millisecond, and a scan is exact.
 """
-LISTS = ((50_000, 64, 28), (250_000, 256, 76))
+LISTS = ((50_000, 64, 28), (250_000, 256, 80))
 """From so many rows on the codes are kept in so many lists, of which a search reads so many, those nearest to the
 probe. Microseconds a probe in blocks of 64 and alone, recall@1 of 4,000 strangers (least of three trainings):
 
     100,000     no lists 70, 78, 1.0000;  28 of 64 lists 43, 51, 0.9988;  24 of 64 lists 38, 47, 0.9975
-    333,000     76 of 256 lists 100, 120, 0.9988;  64 of 256 lists 83, 105, 0.9972;  128 of 512 lists 100, 140, 0.9990
+    333,000     80 of 256 lists 100, 125, 0.9990;  72 of 256 lists 90, 115, 0.9985;  64 of 256 lists 83, 105, 0.9972
     1,000,000   72 of 256 lists 230, 450, 0.9990;  40 of 128 lists 240, 460, 0.9988;  104 of 512 lists 200, 470, 0.9992
     4,000,000   72 of 256 lists 740, 0.9995 of 2,000 strangers; with 80 all of them
 
