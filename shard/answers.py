@@ -74,15 +74,19 @@ def _jobs(queries: Sequence[Query], asked: Sequence[Asked], homes: Homes) -> dic
             together = jobs.setdefault((id(part.group), query.top_k, query.exact), [])
             together.append(Job(Piece(part, query.probes, theirs), numbers))
     for together in jobs.values():
-        together.sort(key=lambda job: id(job.piece.part))
+        if len(together) > 1:
+            together.sort(key=lambda job: id(job.piece.part))
     return jobs
 
 
 def _blocks(jobs: Sequence[Job], *, exact: bool) -> Iterator[list[Job]]:
+    if sum([_weight(job, exact=exact) for job in jobs]) <= BLOCK:  # as searches at home are
+        yield list(jobs)
+        return
     block: list[Job] = []
     left = BLOCK
     for job in chain.from_iterable(_cut(job, _most(job.piece.part, exact=exact)) for job in jobs):
-        weight = len(job.numbers) * BLOCK // _most(job.piece.part, exact=exact)
+        weight = _weight(job, exact=exact)
         if block and weight > left:
             yield block
             block, left = [], BLOCK
@@ -90,6 +94,11 @@ def _blocks(jobs: Sequence[Job], *, exact: bool) -> Iterator[list[Job]]:
         left -= weight
     if block:
         yield block
+
+
+def _weight(job: Job, *, exact: bool) -> int:
+    """Of `BLOCK`, how much the job is."""
+    return len(job.numbers) * BLOCK // _most(job.piece.part, exact=exact)
 
 
 def _most(part: Part, *, exact: bool) -> int:
@@ -110,6 +119,8 @@ def _cut(job: Job, most: int) -> Iterator[Job]:
 
 def _joined(block: Sequence[Job]) -> list[Piece]:
     """One piece for all jobs about the same part."""
+    if len(block) == 1:
+        return [block[0].piece]
     return [_one_piece([job.piece for job in jobs]) for _, jobs in groupby(block, key=lambda job: id(job.piece.part))]
 
 

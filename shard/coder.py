@@ -128,7 +128,8 @@ class Coder:
         took = time.monotonic() - started
         group.recall = await self._recall(group)
         say = log.info if group.recall >= LEAST_RECALL else log.warning
-        say("Group %s: %d codes %s in %.1f s, recall %.3f", group.name, len(codes), recipe.spec, took, group.recall)
+        spec = codes.suited.spec
+        say("Group %s: %d codes %s in %.1f s, recall %.3f", group.name, len(codes), spec, took, group.recall)
 
     async def _swap(self, group: Group, codes: Codes | None) -> None:
         async with self._gate.writing():

@@ -32,9 +32,11 @@ class Codes:
         """Train on the sample (n, d). Raises InvalidIndex like `Recipe.index`, RuntimeError if Faiss cannot train it,
         for one because the sample is too small."""
         self.recipe = recipe
+        """as asked for"""
+        self.suited = recipe.suited(sample)
         self.rows_then = rows_then
         """of the group, when the sample was taken"""
-        self._index = recipe.index(sample.shape[1])
+        self._index = self.suited.index(sample.shape[1])
         self._index.train(sample)
         self._slot_of_code = np.zeros(1, dtype=np.int32)
         self._code_of_slot = np.full(1, NO_CODE, dtype=np.int32)

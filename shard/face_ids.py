@@ -33,8 +33,8 @@ class FaceIds:
         return self._count
 
     def __getitem__(self, position: int) -> str:
-        face_id: str = self._ids[position].decode()
-        return face_id
+        face_id: bytes = self._ids.item(position)  # a quarter of the time of indexing, which makes a numpy.bytes_
+        return face_id.decode()
 
     def at(self, positions: Positions) -> list[str]:
         """The ids at these positions."""

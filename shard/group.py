@@ -44,7 +44,7 @@ class Group:
         if codes is None:
             return GroupView(self.name, self.space, self.rows.count, FLAT, 0)
         coded = self.rows.count - len(codes.fresh(self.rows))
-        return GroupView(self.name, self.space, self.rows.count, codes.recipe.spec, coded, self.recall)
+        return GroupView(self.name, self.space, self.rows.count, codes.suited.spec, coded, self.recall)
 
     def admit(self, store: str, gallery: Gallery) -> None:
         """Take the gallery in, and its rows from wherever they lie."""

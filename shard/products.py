@@ -50,12 +50,20 @@ def quick_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:
 
 
 def exact_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:
-    """The scores (n,) of the rows in these slots (n,) against as many probes (n, d), or against one (d,)."""
-    scores = np.empty(len(slots), dtype=np.float32)
-    for at in range(0, len(slots), EXACT_BLOCK):
-        here = slice(at, at + EXACT_BLOCK)
-        theirs = probes if probes.ndim == 1 else probes[here]
-        # A product of two float32 is exact in float64, and numpy adds each row's d products in an order that depends
-        # on d alone; BLAS would not promise that.
-        scores[here] = np.multiply(rows[slots[here]], theirs, dtype=np.float64).sum(axis=1)
+    """The scores (q, w) of the rows in these slots (q, w) against each probe of (q, d); -inf where the slot is
+    negative."""
+    scores = np.empty(slots.shape, dtype=np.float32)
+    width = slots.shape[1]
+    lines = max(1, EXACT_BLOCK // max(1, width))
+    for line in range(0, len(slots), lines):
+        theirs = probes[line : line + lines, None].astype(np.float64)
+        for at in range(0, width, EXACT_BLOCK):
+            here = slice(line, line + lines), slice(at, at + EXACT_BLOCK)
+            # A negative slot is one from the end: some row, whose score is overwritten. Its product with a float32 is
+            # exact in float64, and numpy adds each row's d products in an order that depends on d alone; BLAS would not
+            # promise that. Multiplied in place: a second array of that size costs as much as the sums.
+            wide = rows.take(slots[here], axis=0, mode="wrap").astype(np.float64)
+            wide *= theirs
+            scores[here] = np.add.reduce(wide, axis=2)
+    scores[slots < 0] = -np.inf
     return scores

@@ -9,8 +9,8 @@ galleries, groups and shards. Codes can miss a row; what they nominate is scored
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -53,17 +53,20 @@ def best(pieces: Sequence[Piece], top_k: int, *, exact: bool = False) -> Found:
         probes, (slots, floors) = pieces[0].probes, nominated[0]
     else:
         probes = np.concatenate([piece.probes for piece in pieces])
-        slots = np.concatenate([_as_wide(slots, width) for slots, _ in nominated])
+        widest = max(slots.shape[1] for slots, _ in nominated)
+        slots = np.concatenate([_as_wide(slots, widest) for slots, _ in nominated])
         floors = np.concatenate([floors for _, floors in nominated])
     found, last = _ranked(group, probes, slots, top_k)
-    for at in np.flatnonzero((floors > -np.inf) & (floors >= last - margin(group.dimension))).tolist():
-        found[at] = _of_more_rows(_alone(pieces, at), top_k)
+    doubtful = floors > last - margin(group.dimension)
+    if doubtful.any():
+        for at in doubtful.nonzero()[0].tolist():
+            found[at] = _of_more_rows(_alone(pieces, at), top_k)
     return found
 
 
 def _nominated(piece: Piece, width: int, *, exact: bool) -> tuple[Slots, Vectors]:
-    """Slots (q, <= width), and what the quick scores of all others are at most, (q,): -inf where there are none, or
-    where nobody says."""
+    """Slots (q, w), and what the quick scores of all others are at most, (q,): -inf where there are none, or where
+    nobody says. Of a scan w is at most `width`."""
     part, probes, homes = piece.part, piece.probes, piece.homes
     slots = None if exact else coded(part, probes, homes, width)
     if slots is not None:
@@ -99,7 +102,7 @@ def _of_more_rows(alone: Piece, top_k: int) -> tuple[Candidate, ...]:
     if slots.shape[1] < WIDENING * (top_k + SPARE) or scores.min() < last[0] - margin(group.dimension):
         return found[0]
     every = every_slot(alone.part, alone.homes)
-    exact = exact_scores(alone.probes[0], group.rows.vectors, every)
+    exact = exact_scores(alone.probes, group.rows.vectors, every[None])[0]
     kth = max(0, len(every) - top_k)
     chosen = every[exact >= np.partition(exact, kth)[kth]]
     return _ranked(group, alone.probes, chosen[None], top_k)[0][0]
@@ -108,35 +111,34 @@ def _of_more_rows(alone: Piece, top_k: int) -> tuple[Candidate, ...]:
 def _ranked(group: Group, probes: Vectors, slots: Slots, top_k: int) -> tuple[Found, Vectors]:
     """The candidates in these slots (q, w), -1 for none, and the last score (q,) of each answer; where there are fewer
     than `top_k`, -inf."""
-    rows = group.rows
-    which, nth = np.nonzero(slots >= 0)
-    scores = np.full(slots.shape, -np.inf, dtype=np.float32)
-    scores[which, nth] = exact_scores(probes[which], rows.vectors, slots[which, nth])
-    lines = np.arange(len(slots))[:, None]
-    order = np.argsort(-scores, axis=1, kind="stable")
-    slots, scores = slots[lines, order], scores[lines, order]
-    last = scores[:, top_k - 1] if slots.shape[1] >= top_k else np.full(len(probes), -np.inf, dtype=np.float32)
-    ties = (scores[:, 1:] == scores[:, :-1]) & (slots[:, 1:] >= 0)
-    if not ties.any():
-        slots, scores = slots[:, :top_k], scores[:, :top_k]
-    columns = (slots, scores, rows.owners[slots], rows.photos[slots])
-    found = [_candidates(group, line) for line in zip(*(column.tolist() for column in columns), strict=True)]
-    for at in np.flatnonzero(ties.any(axis=1)).tolist():
-        found[at].sort(key=rank)
-    return [tuple(hits[:top_k]) for hits in found], last
+    scores = exact_scores(probes, group.rows.vectors, slots)
+    first = (-scores).argsort(axis=1)[:, : top_k + 1]
+    first += np.arange(0, slots.size, slots.shape[1] or 1)[:, None]
+    best_slots, best = slots.take(first), scores.take(first)
+    last = best[:, top_k - 1] if best.shape[1] >= top_k else np.full(len(probes), -np.inf, dtype=np.float32)
+    found = _candidates(group, best_slots[:, :top_k], best[:, :top_k])
+    ties = (best[:, 1:] == best[:, :-1]) & (best_slots[:, 1:] >= 0)
+    if ties.any():
+        for at in ties.any(axis=1).nonzero()[0].tolist():
+            (every,) = _candidates(group, slots[at : at + 1], scores[at : at + 1])
+            found[at] = tuple(sorted(every, key=rank)[:top_k])
+    return found, last
 
 
 def rank(hit: Candidate) -> tuple[float, str, str]:
     return -hit.score, hit.store, hit.face_id
 
 
-def _candidates(group: Group, columns: Iterable[list[Any]]) -> list[Candidate]:
-    """Of slots, their scores, owners and photos; slots without a row come last and are none."""
-    galleries, stores = group.galleries, group.stores
+def _candidates(group: Group, slots: Slots, scores: Vectors) -> Found:
+    """Of slots (q, w) with these scores, but for those without a row."""
+    galleries, stores, rows = group.galleries, group.stores, group.rows
+    columns = (slots, scores, rows.owners[slots], rows.photos[slots])
     found = []
-    for slot, score, owner, photos in zip(*columns, strict=True):
-        if slot < 0:
-            break
-        face_id, (kind, member_id) = galleries[owner].face(slot)
-        found.append(Candidate(stores[owner], face_id, score, kind, member_id, photos))
+    for line in zip(*[column.tolist() for column in columns], strict=True):
+        hits = []
+        for slot, score, owner, photos in zip(*line, strict=True):
+            if slot >= 0:
+                face_id, (kind, member_id) = galleries[owner].face(slot)
+                hits.append(Candidate(stores[owner], face_id, score, kind, member_id, photos))
+        found.append(tuple(hits))
     return found

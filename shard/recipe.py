@@ -11,27 +11,38 @@ from dataclasses import dataclass
 import faiss
 
 from common.errors import InvalidIndex
-from common.types import DLIB_DIMENSION
+from common.types import DLIB_DIMENSION, Vectors
 
 AUTO, FLAT = "auto", "flat"
 CODED_FROM = 20_000
 """Rows of a group that are still scanned, which is exact. Microseconds a probe, asked in blocks of 8, scan and codes:
 
      rows     1,000   2,000   5,000   10,000   20,000   50,000
-     scan        28      34      78      106      210      910
-     codes       35      34      51       51       70      100
+     scan        20      28      49       86      154      770
+     codes       20      22      25       28       37       46
 
-The two are even at 3,000 rows; up to 20,000 the time that codes would save is no more than a home search takes.
+Up to 20,000 rows codes would save a tenth of a millisecond, and a scan is exact.
 """
-LISTED_FROM = 500_000
-"""From here on the codes are kept in lists, of which a search reads those nearest to the probe. A million rows: all
-codes 0.86 ms a probe in blocks of 8 and 2.2 ms alone; 32 of 64 lists 0.55 and 1.1 ms. Recall@1 of 2,500 strangers is
-0.9996 both times; with 24 lists 0.9992. Below 200,000 rows there is nothing to gain: 0.16 against 0.14 ms."""
-FINELY_LISTED_FROM = 4_000_000
-"""From here on there are more and smaller lists. Ten million rows, in blocks of 8 and alone, where a scan takes 160 to
-230 ms: 32 of 64 lists 3.6 and 8.3 ms, 64 of 256 lists 2.6 and 4.5 (recall@1 of 400 strangers 1.000 both times; 48 of
-256 lists 0.9975), 192 of 1,024 lists 2.2 and 4.1, which take ten times as long to train. A million rows need 96 of 256
-lists."""
+LISTS = ((50_000, 64, 28), (250_000, 256, 80))
+"""From so many rows on the codes are kept in so many lists, of which a search reads so many, those nearest to the
+probe. Microseconds a probe in blocks of 64 and alone, recall@1 of 4,000 strangers (least of three trainings):
+
+    100,000     no lists 70, 78, 1.0000;  28 of 64 lists 43, 51, 0.9988;  24 of 64 lists 38, 47, 0.9975
+    333,000     80 of 256 lists 100, 125, 0.9990;  72 of 256 lists 90, 115, 0.9985;  64 of 256 lists 83, 105, 0.9972
+    1,000,000   72 of 256 lists 230, 450, 0.9990;  40 of 128 lists 240, 460, 0.9988;  104 of 512 lists 200, 470, 0.9992
+    4,000,000   72 of 256 lists 740, 0.9995 of 2,000 strangers; with 80 all of them
+
+People who are enrolled were found by all of these every time. At 50,000 rows lists take 28 instead of 40."""
+DEPTH = 200
+"""nominees by codes for one probe, of all rows: by codes of `PQ64x4fs` recall@1 of strangers among a million was 0.988
+with 50, 0.9996 with 150 and 1.000 with 200."""
+PROJECTED_DEPTH = 40
+"""The same of codes of projected rows, which are the better ones: 0.9985 with 24, 0.9992 with 40, no more with 100."""
+CARRIED = 0.9
+"""Of the spread of a group's rows, what half of their principal components must carry: of dlib's 128 numbers they carry
+0.97. Then 4 bits for each of them say more than 4 bits for two numbers at a time, in as many bytes. Of 200,000 Gaussian
+rows recall@1 with 40 nominees was 1.000 where they carry 0.95, 0.9993 at 0.9 (codes of plain rows with 200: 0.9987),
+0.989 at 0.85 and 0.77 at 0.7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,19 @@ class Recipe:
     """a factory string of Faiss: `PQ64x4fs`, `IVF1024,Flat`, `HNSW32`, …"""
     parameters: str = ""
     """for searching: `nprobe=16`"""
+    depth: int = DEPTH
+    """how many rows to nominate for one probe, of all rows"""
+    plain: Recipe | None = None
+    """for rows whose spread half of their principal components do not carry"""
+
+    def suited(self, sample: Vectors) -> Recipe:
+        """What to train on the sample (n, d) if this was asked for. Raises RuntimeError if it is too small."""
+        if self.plain is None:
+            return self
+        components = faiss.PCAMatrix(sample.shape[1], sample.shape[1] // 2)
+        components.train(sample)
+        spread = faiss.vector_to_array(components.eigenvalues)
+        return self if spread[: components.d_out].sum() >= CARRIED * spread.sum() else self.plain
 
     def index(self, dimension: int) -> faiss.Index:
         """Empty and untrained. Raises InvalidIndex saying which of the two Faiss does not understand."""
@@ -77,11 +101,8 @@ class Recipes:
             return None
         if self.index != AUTO:
             return Recipe(self.index, self.parameters)
-        codes = f"PQ{dimension // 2}x4fs"
-        if rows < LISTED_FROM:
-            return Recipe(codes)
-        return (
-            Recipe(f"IVF64,{codes}", "nprobe=32")
-            if rows < FINELY_LISTED_FROM
-            else Recipe(f"IVF256,{codes}", "nprobe=80")
-        )
+        half = dimension // 2
+        lists = [(f"IVF{count},", f"nprobe={read}") for least, count, read in LISTS if rows >= least]
+        listed, parameters = lists[-1] if lists else ("", "")
+        codes = f"{listed}PQ{half}x4fs"
+        return Recipe(f"PCAR{half},{codes}", parameters, PROJECTED_DEPTH, Recipe(codes, parameters))

@@ -73,6 +73,7 @@ class Watcher(Protocol):
 
 class Rows:
     def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
         self.vectors: Vectors = np.zeros((FIRST_SLOTS, dimension), dtype=np.float32)
         self.owners = np.full(FIRST_SLOTS, NOBODY, dtype=np.int32)
         self.photos = np.ones(FIRST_SLOTS, dtype=np.uint8)
@@ -83,10 +84,6 @@ class Rows:
         """by start"""
         self._taken = 0
         """slots in runs"""
-
-    @property
-    def dimension(self) -> int:
-        return int(self.vectors.shape[1])
 
     @property
     def end(self) -> int:

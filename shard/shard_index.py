@@ -187,11 +187,18 @@ class ShardIndex:
 
     def _asked(self, stores: Mapping[str, str]) -> Asked:
         if len(stores) == 1:
-            return self._look_up(stores)
+            return self._look_up_one(*next(iter(stores.items())))
         last = self._last_asked
         if last is None or last[0] != stores:
             last = self._last_asked = (dict(stores), self._look_up(stores))
         return last[1]
+
+    def _look_up_one(self, store: str, incarnation: str) -> Asked:
+        """As `_look_up`, which takes twice the time."""
+        served = self._served(store, incarnation)
+        if served is None or served.version < served.due:
+            return Asked({}, ())
+        return Asked({store: served.view}, (Part.of(self._groups[served.key], [served.gallery]),))
 
     def _look_up(self, stores: Mapping[str, str]) -> Asked:
         searched: dict[str, StoreView] = {}
@@ -205,11 +212,12 @@ class ShardIndex:
         return Asked(searched, tuple(parts))
 
     def _numbers(self, group: Group, stores: Sequence[str]) -> Owners:
-        found = (self._stores.get(store) for store in stores)
-        return np.array(
-            [NOBODY if one is None or self._groups[one.key] is not group else one.gallery.number for one in found],
-            dtype=np.int32,
-        )
+        numbers = {store: self._number(group, store) for store in set(stores)}
+        return np.array([numbers[store] for store in stores], dtype=np.int32)
+
+    def _number(self, group: Group, store: str) -> int:
+        served = self._stores.get(store)
+        return NOBODY if served is None or self._groups[served.key] is not group else served.gallery.number
 
 
 def _check_space(group: Group, space: str, dimension: int) -> None:

@@ -88,13 +88,38 @@ async def test_codes_find_the_nearest_of_rows_that_are_spread_as_those_of_faces(
     index = filled()
     await settled(index)
     group = only_group(index)
-    assert (group.view.index, group.view.coded) == ("PQ64x4fs", len(ROWS))
+    assert (group.view.index, group.view.coded) == ("PCAR64,PQ64x4fs", len(ROWS))
     assert group.recall is not None
     assert group.recall >= 0.98
     best = nearest(STRANGERS, ROWS, 1)[1][:, 0]
     few = group.rows.vectors[codes_of(index).nominate(STRANGERS, 20)]
     assert np.mean((few == ROWS[best][:, None]).all(axis=2).any(axis=1)) >= 0.99
     assert numbers(search(index, STRANGERS)) == best.tolist()
+
+
+async def test_rows_spread_evenly_get_codes_of_plain_rows_once() -> None:
+    rows = unit(2000, 3)
+    index = filled(rows)
+    coder = await settled(index)
+    codes = codes_of(index)
+    assert only_group(index).view.index == "PQ64x4fs"
+    assert numbers(search(index, rows[:50])) == list(range(50))
+    await coder.settle()
+    assert codes_of(index) is codes
+
+
+async def test_codes_in_lists_find_the_same_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "LISTS", ((2000, 16, 12),))
+    index = filled()
+    await settled(index)
+    assert only_group(index).view.index == "PCAR64,IVF16,PQ64x4fs"
+    found = search(index, STRANGERS, 5)
+    truth = search(index, STRANGERS, 5, exact=True)
+    assert np.mean([one[0] == other[0] for one, other in zip(found, truth, strict=True)]) >= 0.99
+    home = ROWS[:EACH:50]
+    query = Query(dict.fromkeys(index, "i"), home, 5, homes=["S0"] * len(home))
+    (reply,) = index.answer(SearchCall(DLIB_SPACE, (query,), 1000))
+    assert all(len(hits) == 5 and all(hit.store != "S0" for hit in hits) for hits in reply.candidates)
 
 
 async def test_what_is_written_while_codes_are_built_is_seen_at_once_and_afterwards() -> None:

@@ -15,15 +15,16 @@ from shard import nominees
 from shard.codes import Codes
 from shard.group import Group
 from shard.products import use_one_openmp_thread
-from shard.recipe import Recipe, Recipes
+from shard.recipe import DEPTH, PROJECTED_DEPTH, Recipe, Recipes
 from shard.rows import Slots
 from shard.shard_index import ShardIndex, Usable
+from tests.bench.faces import Faces
 from tests.shard.helpers import empty_store, truth_of, unit
 
 D = 8
 POOL = unit(200, seed=5, dimension=D)
 STORES = [f"S{at}" for at in range(4)]
-PQ = Recipe("PQ4x4fs")
+PQ = Recipe("PQ4x4fs", depth=1_000)
 TRAINED_ON = unit(700, seed=6, dimension=D)
 
 
@@ -133,7 +134,6 @@ def nominate_everything() -> object:
     use_one_openmp_thread()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nominees, "SCANNED_ROWS", 0)
-        patch.setattr(nominees, "DEPTH", 1_000)
         patch.setattr(nominees, "MOST_DEPTH", 10**9)
         yield
 
@@ -169,13 +169,24 @@ def test_a_factory_string_is_taken_as_it_is_from_so_many_rows_on() -> None:
 
 
 def test_the_more_rows_the_more_lists_their_codes_are_in() -> None:
-    sizes = (19_999, 20_000, 500_000, 4_000_000)
+    sizes = (19_999, 20_000, 50_000, 250_000)
     found = [Recipes().of(rows, 128) for rows in sizes]
     assert found == [
         None,
-        Recipe("PQ64x4fs"),
-        Recipe("IVF64,PQ64x4fs", "nprobe=32"),
-        Recipe("IVF256,PQ64x4fs", "nprobe=80"),
+        projected("PQ64x4fs", 64),
+        projected("IVF64,PQ64x4fs", 64, "nprobe=28"),
+        projected("IVF256,PQ64x4fs", 64, "nprobe=80"),
     ]
     assert [recipe.index(128).d for recipe in found if recipe is not None] == [128] * 3
-    assert Recipes().of(20_000, 512) == Recipe("PQ256x4fs")
+    assert Recipes().of(20_000, 512) == projected("PQ256x4fs", 256)
+
+
+def projected(codes: str, numbers: int, parameters: str = "") -> Recipe:
+    return Recipe(f"PCAR{numbers},{codes}", parameters, PROJECTED_DEPTH, Recipe(codes, parameters))
+
+
+def test_rows_spread_evenly_over_all_directions_are_not_projected() -> None:
+    recipe = Recipes().of(20_000, 128)
+    assert recipe is not None
+    assert recipe.suited(Faces.load().rows(3_000, seed=1)) == recipe
+    assert recipe.suited(unit(3_000, seed=1)) == Recipe("PQ64x4fs", depth=DEPTH)

@@ -14,12 +14,17 @@ from tests.shard.helpers import unit
 
 def test_a_score_is_the_same_alone_and_among_others() -> None:
     rows, probe = unit(5000, 1), unit(1, 2)[0]
-    every = exact_scores(probe, rows, np.arange(5000))
+    every = exact_scores(probe[None], rows, np.arange(5000)[None])[0]
     assert every.dtype == np.float32
     assert np.array_equal(every, (rows.astype(np.float64) * probe.astype(np.float64)).sum(axis=1).astype(np.float32))
     for at in (0, 1, 4095, 4096, 4999):
-        assert exact_scores(probe, rows, np.array([at]))[0] == every[at]
-        assert exact_scores(probe[None], rows, np.array([at]))[0] == every[at]
+        assert exact_scores(probe[None], rows, np.array([[at]]))[0, 0] == every[at]
+    many, slots = unit(300, 3), np.arange(-300, 4200).reshape(300, 15)
+    among = exact_scores(many, rows, slots)
+    for line, at in ((0, 0), (20, 14), (272, 14), (273, 0), (299, 14)):
+        alone = exact_scores(many[line : line + 1], rows, slots[line : line + 1, at : at + 1])
+        assert among[line, at] == alone[0, 0]
+    assert np.array_equal(among == -np.inf, slots < 0)
 
 
 def test_quick_scores_are_those_of_the_slots_named_and_of_none_where_none_is() -> None:
