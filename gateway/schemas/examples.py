@@ -106,7 +106,7 @@ SHARD = {
                     "group": "default",
                     "space": "dlib-resnet-v1",
                     "rows": 40_000,
-                    "index": "PQ64x4fs",
+                    "index": "PCAR64,PQ64x4fs",
                     "coded": 40_000,
                     "recall": 0.99,
                 }
