@@ -115,7 +115,7 @@ class Identifier:
             return [self._answers(one.home, found_of[id(one)], asked, "fan_out") for one in askings], timing
 
         started = time.perf_counter()
-        at_home = await _all([self._at_home(one, asked, deadline) for one in askings])
+        at_home = await self._at_home(askings, asked, deadline)
         timing.home_ms = _ms_since(started)
         answers, going = [], []
         for one, found in zip(askings, at_home, strict=True):
@@ -133,11 +133,17 @@ class Identifier:
                 onward.results[at] = replace(result, home_cut=onward.results[at].cut)
         return [tuple(results) for results in answers], timing
 
-    async def _at_home(self, asking: Asking, asked: Asked, deadline: Deadline) -> Found:
-        question = _question(asking.home, asking.probes, asked)
+    async def _at_home(self, askings: Sequence[Asking], asked: Asked, deadline: Deadline) -> Sequence[Found]:
+        questions = [_question(one, asked) for one in askings]
         if asked.min_version is None:
-            return await self._router.search(self._view.alone(asking.home), question, deadline)
-        return await self._router.search_at(asking.home, asked.min_version, question, deadline)
+            alone = [self._view.alone(one.home) for one in askings]
+            return await self._router.search_each(list(zip(alone, questions, strict=True)), deadline)
+        return await _all(
+            [
+                self._router.search_at(one.home, asked.min_version, question, deadline)
+                for one, question in zip(askings, questions, strict=True)
+            ]
+        )
 
     async def _everywhere(
         self, going: Sequence[Onward], asked: Asked, deadline: Deadline, timing: Timing
@@ -201,8 +207,8 @@ def _require_some(found: Sequence[Found]) -> None:
         raise NothingSearched("No shard answered the search.", coverage=found[-1].coverage.report())
 
 
-def _question(home: StoreConfig, probes: Vectors, asked: Asked) -> Question:
-    return Question(home.space, probes, named(home, asked), asked.exact)
+def _question(asking: Asking, asked: Asked) -> Question:
+    return Question(asking.home.space, asking.probes, named(asking.home, asked), asked.exact)
 
 
 async def _all(searches: Sequence[Coroutine[Any, Any, Done]]) -> Sequence[Done]:
