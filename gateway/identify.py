@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
 from common.types import Candidate, Scope, Vectors, Verdict
 from gateway.coverage import Coverage
-from gateway.cut import Cut
+from gateway.cut import Cut, cut_of
 from gateway.deadline import Deadline
 from gateway.replica_set import Question
 from gateway.router import Found, Router, merge
@@ -112,7 +112,7 @@ class Identifier:
             everywhere = await self._everywhere([Onward.at_once(one) for one in askings], asked, deadline, timing)
             _require_some([found for _, found in everywhere])
             found_of = {id(onward.asking): found for onward, found in everywhere}
-            return [self._answers(one.home, found_of[id(one)], asked, "fan_out") for one in askings], timing
+            return [tuple(self._answers(one.home, found_of[id(one)], asked, "fan_out")) for one in askings], timing
 
         started = time.perf_counter()
         at_home = await self._at_home(askings, asked, deadline)
@@ -121,16 +121,17 @@ class Identifier:
         for one, found in zip(askings, at_home, strict=True):
             further = asked.scope is not Scope.STORE and len(self._view.group_of(one.home)) > 1
             mode: Mode = "fan_out" if asked.scope is Scope.GROUP and not further else "home"
-            results = list(self._answers(one.home, found, asked, mode))
+            results = self._answers(one.home, found, asked, mode)
             answers.append(results)
             if further and (goes_on := [at for at, result in enumerate(results) if _goes_on(result, asked)]):
                 going.append(Onward(one, goes_on, found, results))
         everywhere = await self._everywhere(going, asked, deadline, timing)
         _require_some([*at_home, *(found for _, found in everywhere)])
         for onward, found in everywhere:
-            final = self._answers(onward.asking.home, found, asked, "fan_out")
+            home_cut = onward.results[0].cut  # that of all of them
+            final = self._answers(onward.asking.home, found, asked, "fan_out", home_cut)
             for at, result in zip(onward.goes_on, final, strict=True):
-                onward.results[at] = replace(result, home_cut=onward.results[at].cut)
+                onward.results[at] = result
         return [tuple(results) for results in answers], timing
 
     async def _at_home(self, askings: Sequence[Asking], asked: Asked, deadline: Deadline) -> Sequence[Found]:
@@ -174,7 +175,9 @@ class Identifier:
             for onward in going
         ]
 
-    def _answers(self, home: StoreConfig, found: Found, asked: Asked, mode: Mode) -> tuple[Identified, ...]:
+    def _answers(
+        self, home: StoreConfig, found: Found, asked: Asked, mode: Mode, home_cut: Cut | None = None
+    ) -> list[Identified]:
         coverage = found.coverage
         cut = self._cut(home, asked, mode, coverage.rows)
         most, margin = named(home, asked), margin_of(home, asked)
@@ -183,15 +186,15 @@ class Identifier:
             candidates = cut.best_first(by_score[:most])  # there are more where another store of the batch wants them
             ahead = lead(candidates, cut, most) if is_match(candidates, cut) else math.inf
             said = verdict(candidates, cut, coverage, ambiguous=margin is not None and ahead < margin)
-            answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, lead=ahead))
-        return tuple(answers)
+            answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, home_cut, ahead))
+        return answers
 
     def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> Cut:
         target = self._target_fpir if home.target_fpir is None else home.target_fpir
-        cut = Cut(self._spaces.of_store(home).curve, rows, target, asked.photos, asked.threshold)
-        if asked.threshold is not None or home.threshold is None:
-            return cut
-        return replace(cut, fixed=home.threshold) if mode == "home" else replace(cut, floor=home.threshold)
+        fixed, floor = asked.threshold, -1.0
+        if fixed is None and home.threshold is not None:
+            fixed, floor = (home.threshold, floor) if mode == "home" else (None, home.threshold)
+        return cut_of(self._spaces.of_store(home).curve, rows, target, asked.photos, fixed, floor)
 
 
 def _goes_on(at_home: Identified, asked: Asked) -> bool:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from common.cluster_map import Heartbeat, StoreConfig
@@ -32,6 +32,7 @@ from gateway.view import ClusterView
 
 KEPT_BACK = 0.2
 """the part of the remaining time that waiting for a version leaves for the search after it"""
+SCORE: Callable[[Candidate], float] = attrgetter("score")
 FRESH_S = 0.05
 """a view no older than this is not read again: while a shard loads, every search finds stores that it does not serve"""
 
@@ -266,10 +267,12 @@ def _causes(store: StoreConfig, gathered: Gathered) -> tuple[Cause, ...]:
 
 def merge(ranked: Iterable[Sequence[Candidate]], top_k: int) -> tuple[Candidate, ...]:
     """The best `top_k` of several ranked lists, one per (store, face_id), ordered (-score, store, face_id)."""
+    candidates = sorted(chain.from_iterable(ranked), key=SCORE, reverse=True)
+    if len({*map(SCORE, candidates)}) < len(candidates):  # hardly ever: the whole key costs more than the rest here
+        candidates.sort(key=lambda one: (-one.score, one.store, one.face_id))
     best: dict[tuple[str, str], Candidate] = {}
-    for candidates in ranked:
-        for candidate in candidates:
-            key = (candidate.store, candidate.face_id)
-            if key not in best or best[key].score < candidate.score:
-                best[key] = candidate
-    return tuple(heapq.nsmallest(top_k, best.values(), key=lambda c: (-c.score, c.store, c.face_id)))
+    for candidate in candidates:
+        if len(best) == top_k:
+            break
+        best.setdefault(candidate[:2], candidate)
+    return tuple(best.values())
