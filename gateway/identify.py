@@ -125,7 +125,7 @@ class Identifier:
             answers.append(results)
             if further and (goes_on := [at for at, result in enumerate(results) if _goes_on(result, asked)]):
                 going.append(Onward(one, goes_on, found, results))
-        everywhere = await self._everywhere(going, asked, deadline, timing)
+        everywhere = await self._everywhere(going, asked, deadline, timing) if going else []
         _require_some([*at_home, *(found for _, found in everywhere)])
         for onward, found in everywhere:
             home_cut = onward.results[0].cut  # that of all of them
@@ -155,8 +155,7 @@ class Identifier:
             by_group.setdefault(self._view.group_of(onward.asking.home), []).append(onward)
         started = time.perf_counter()
         found = await _all([self._in_group(group, each, asked, deadline) for group, each in by_group.items()])
-        if going:
-            timing.fan_out_ms = _ms_since(started)
+        timing.fan_out_ms = _ms_since(started)
         return [pair for pairs in found for pair in pairs]
 
     async def _in_group(

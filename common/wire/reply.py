@@ -104,13 +104,13 @@ def _hits(
     searched: Sequence[Mapping[str, StoreView]],
 ) -> list[Candidate]:
     scores = array(body["scores"], "<f4")
-    if not (np.abs(scores) <= 1 + SCORE_SLACK).all():
+    if not np.maximum.reduce(np.abs(scores), initial=0) <= 1 + SCORE_SLACK:  # true for NaN, which such a maximum is too
         raise ValueError("impossible scores")
-    places = array(body["stores"], "<i4")
-    if (places < 0).any():
+    places = array(body["stores"], "<i4").tolist()
+    if min(places, default=0) < 0:
         raise ValueError("a store before the first")
     names = [_names(scope) for scope in scopes]
-    stores = [names[scope][place] for scope, place in zip(scope_of, places.tolist(), strict=True)]
+    stores = [names[scope][place] for scope, place in zip(scope_of, places, strict=True)]
     if any(map(_lacks_some, scopes, searched)) and not all(
         store in searched[scope] for scope, store in zip(scope_of, stores, strict=True)
     ):
