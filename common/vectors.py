@@ -71,9 +71,8 @@ def unit_rows_from_bytes(raw: bytes, dimension: int, field: str = "body") -> Vec
 
 def _unit_row(row: Vectors, wide: npt.NDArray[np.float64], field: str) -> Vectors:
     """One by itself, (1, d), is what hot requests bring: the same to the bit, with a third of the calls of numpy."""
-    length = math.sqrt(
-        np.add.reduce(wide * wide, axis=1)[0]
-    )  # along the axis: another order of summing rounds otherwise
+    squares = np.add.reduce(wide * wide, axis=1)  # as `_lengths` adds them up: another order would round otherwise
+    length = math.sqrt(squares[0])
     if not MIN_NORM <= length < math.inf:  # true for NaN too
         return unit_rows(row, row.shape[1], field)
     if abs(length - 1) <= UNIT_SLACK:

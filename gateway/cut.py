@@ -64,6 +64,8 @@ class Cut:
         return max(self.floor, threshold(self.curve, self.rows, self.target_fpir, enrolled, searched))
 
 
-@lru_cache(maxsize=16_384)  # galleries are searched far more often than they grow, and a cut knows what it worked out
-def cut_of(curve: FmrCurve, rows: int, target_fpir: float, photos: int, fixed: float | None, floor: float) -> Cut:
-    return Cut(curve, rows, target_fpir, photos, fixed, floor)
+# Galleries are searched far more often than they grow, and a cut knows what it worked out. Typed: a floor of 1 is told
+# as 1, and one of 1.0 as 1.0.
+@lru_cache(maxsize=16_384, typed=True)
+def cut_of(curve: FmrCurve, rows: int, target_fpir: float, photos: int, floor: float) -> Cut:
+    return Cut(curve, rows, target_fpir, photos, floor=floor)

@@ -189,11 +189,12 @@ class Identifier:
         return answers
 
     def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> Cut:
+        curve = self._spaces.of_store(home).curve
         target = self._target_fpir if home.target_fpir is None else home.target_fpir
-        fixed, floor = asked.threshold, -1.0
-        if fixed is None and home.threshold is not None:
-            fixed, floor = (home.threshold, floor) if mode == "home" else (None, home.threshold)
-        return cut_of(self._spaces.of_store(home).curve, rows, target, asked.photos, fixed, floor)
+        own = home.threshold
+        if asked.threshold is not None or (own is not None and mode == "home"):
+            return Cut(curve, rows, target, asked.photos, own if asked.threshold is None else asked.threshold)
+        return cut_of(curve, rows, target, asked.photos, -1.0 if own is None else own)
 
 
 def _goes_on(at_home: Identified, asked: Asked) -> bool:

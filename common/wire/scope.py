@@ -1,4 +1,4 @@
-"""The stores that a query is about, as both ends keep them."""
+"""The stores that a query is about, as those keep them who ask about the same ones again and again."""
 
 from __future__ import annotations
 
