@@ -61,10 +61,24 @@ def unit_rows_from_bytes(raw: bytes, dimension: int, field: str = "body") -> Vec
         )
     rows = np.frombuffer(raw, dtype="<f4").reshape(-1, dimension)
     wide = rows.astype(np.float64)
+    if len(rows) == 1:
+        return _unit_row(rows, wide, field)
     norms = _lengths(wide)
     if not ((norms >= MIN_NORM) & (norms < math.inf)).all():  # false for NaN too
         return unit_rows(rows, dimension, field)  # which says what is wrong
     return _scaled(wide, norms)
+
+
+def _unit_row(row: Vectors, wide: npt.NDArray[np.float64], field: str) -> Vectors:
+    """One by itself, (1, d), is what hot requests bring: the same to the bit, with a third of the calls of numpy."""
+    squares = np.add.reduce(wide * wide, axis=1)  # as `_lengths` adds them up: another order would round otherwise
+    length = math.sqrt(squares[0])
+    if not MIN_NORM <= length < math.inf:  # true for NaN too
+        return unit_rows(row, row.shape[1], field)
+    if abs(length - 1) <= UNIT_SLACK:
+        return row.copy()
+    unit: Vectors = (wide / length).astype(np.float32)
+    return unit
 
 
 def mean_row(templates: Vectors) -> Vectors:

@@ -29,18 +29,16 @@ Cards = Mapping[str, MemberCard]
 def result_of(result: Identified, home: StoreConfig, seen: Seen | None, cards: Cards) -> Json:
     """schemas.search.ResultAnswer"""
     face = None if seen is None else seen.face
-    return {
+    answer: Json = {
         "box": None if face is None else face.box,
         "quality": None if face is None else numbers(face.quality),
         "reasons": [] if seen is None else list(seen.reasons),
-        **_said(result, cards),
-        "coverage": orjson.Fragment(result.coverage.report_json),
-        "route": {
-            "mode": result.mode,
-            "shard": home.shard,
-            "versions": orjson.Fragment(result.coverage.versions_json),
-        },
     }
+    _say(answer, result, cards)
+    answer["coverage"] = orjson.Fragment(result.coverage.report_json)
+    versions = orjson.Fragment(result.coverage.versions_json)
+    answer["route"] = {"mode": result.mode, "shard": home.shard, "versions": versions}
+    return answer
 
 
 def batch_of(
@@ -51,8 +49,10 @@ def batch_of(
     answered = []
     for home, result in results:
         coverage = places.setdefault(result.coverage, len(places))
-        where = {"store": home.store, "mode": result.mode, "version": result.coverage.version(home.store)}
-        answered.append(where | _said(result, cards) | {"coverage": coverage})
+        answer: Json = {"store": home.store, "mode": result.mode, "version": result.coverage.version(home.store)}
+        _say(answer, result, cards)
+        answer["coverage"] = coverage
+        answered.append(answer)
     return answered, [orjson.Fragment(coverage.report_json) for coverage in places]
 
 
@@ -60,31 +60,32 @@ def packed(answer: Json) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
 
 
-def _said(result: Identified, cards: Cards) -> Json:
+def _say(answer: Json, result: Identified, cards: Cards) -> None:
+    """Add schemas.search.SaidAnswer to it. Enums as text: orjson would ask each for its value, which takes longer than
+    to write it."""
     member = result.member_id
     card = None if member is None else cards.get(member)
-    return {
-        "verdict": result.verdict,
-        "reason": result.why,
-        "candidates": _candidates(result.candidates, result.cut),
-        "member": None if card is None else CardAnswer.of(card).model_dump(),
-        "threshold": result.threshold,
-        "threshold_measured": result.cut.measured,
-    }
+    why = result.why
+    answer["verdict"] = str(result.verdict)
+    answer["reason"] = None if why is None else str(why)
+    answer["candidates"] = _candidates(result.candidates, result.cut)
+    answer["member"] = None if card is None else CardAnswer.of(card).model_dump()
+    answer["threshold"] = result.threshold
+    answer["threshold_measured"] = result.cut.measured
 
 
 def _candidates(candidates: Sequence[Candidate], cut: Cut) -> list[Json]:
-    thresholds = {one.photos: cut.of(one) for one in candidates}
+    reach = cut.reach
     return [
         {
             "store": store,
             "face_id": face_id,
             "score": score,
             "distance": distance(score),
-            "kind": kind.value,
+            "kind": str(kind),
             "member_id": member_id,
             "photos": photos,
-            "threshold": thresholds[photos],
+            "threshold": reach(photos),
         }
         for store, face_id, score, kind, member_id, photos in candidates
     ]

@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 from common.errors import InvalidRequest, UnsupportedMediaType, WrongDimension
 from common.limits import MAX_EMBEDDINGS
@@ -91,9 +92,21 @@ async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[i
 async def read_json(request: Request, model: type[Model]) -> Model:
     """Raises what FastAPI raises for a body that does not fit, so that both are told in the same words."""
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(await _whole(request))
     except ValidationError as error:
         raise misfit("body", error) from error
+
+
+async def _whole(request: Request) -> bytes:
+    """The body. Nearly all come in one piece, for which the stream of pieces costs more than to read it."""
+    pieces = []
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
 
 
 def misfit(place: str, error: ValidationError) -> RequestValidationError:
@@ -121,7 +134,7 @@ def _options(model: type[BaseModel], query: bytes) -> Any:
 
 async def read_raw(request: Request, dimension: int, most: int = MAX_EMBEDDINGS) -> Vectors:
     """(n, dimension) unit rows from a body of little-endian float32."""
-    rows = unit_rows_from_bytes(await request.body(), dimension)
+    rows = unit_rows_from_bytes(await _whole(request), dimension)
     check_count(len(rows), most)
     return rows
 

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
 from common.types import Candidate, Scope, Vectors, Verdict
 from gateway.coverage import Coverage
-from gateway.cut import Cut
+from gateway.cut import Cut, cut_of
 from gateway.deadline import Deadline
 from gateway.replica_set import Question
 from gateway.router import Found, Router, merge
@@ -112,32 +112,39 @@ class Identifier:
             everywhere = await self._everywhere([Onward.at_once(one) for one in askings], asked, deadline, timing)
             _require_some([found for _, found in everywhere])
             found_of = {id(onward.asking): found for onward, found in everywhere}
-            return [self._answers(one.home, found_of[id(one)], asked, "fan_out") for one in askings], timing
+            return [tuple(self._answers(one.home, found_of[id(one)], asked, "fan_out")) for one in askings], timing
 
         started = time.perf_counter()
-        at_home = await _all([self._at_home(one, asked, deadline) for one in askings])
+        at_home = await self._at_home(askings, asked, deadline)
         timing.home_ms = _ms_since(started)
         answers, going = [], []
         for one, found in zip(askings, at_home, strict=True):
             further = asked.scope is not Scope.STORE and len(self._view.group_of(one.home)) > 1
             mode: Mode = "fan_out" if asked.scope is Scope.GROUP and not further else "home"
-            results = list(self._answers(one.home, found, asked, mode))
+            results = self._answers(one.home, found, asked, mode)
             answers.append(results)
             if further and (goes_on := [at for at, result in enumerate(results) if _goes_on(result, asked)]):
                 going.append(Onward(one, goes_on, found, results))
-        everywhere = await self._everywhere(going, asked, deadline, timing)
+        everywhere = await self._everywhere(going, asked, deadline, timing) if going else []
         _require_some([*at_home, *(found for _, found in everywhere)])
         for onward, found in everywhere:
-            final = self._answers(onward.asking.home, found, asked, "fan_out")
+            home_cut = onward.results[0].cut  # that of all of them
+            final = self._answers(onward.asking.home, found, asked, "fan_out", home_cut)
             for at, result in zip(onward.goes_on, final, strict=True):
-                onward.results[at] = replace(result, home_cut=onward.results[at].cut)
+                onward.results[at] = result
         return [tuple(results) for results in answers], timing
 
-    async def _at_home(self, asking: Asking, asked: Asked, deadline: Deadline) -> Found:
-        question = _question(asking.home, asking.probes, asked)
+    async def _at_home(self, askings: Sequence[Asking], asked: Asked, deadline: Deadline) -> Sequence[Found]:
+        questions = [_question(one, asked) for one in askings]
         if asked.min_version is None:
-            return await self._router.search(self._view.alone(asking.home), question, deadline)
-        return await self._router.search_at(asking.home, asked.min_version, question, deadline)
+            alone = [self._view.alone(one.home) for one in askings]
+            return await self._router.search_each(list(zip(alone, questions, strict=True)), deadline)
+        return await _all(
+            [
+                self._router.search_at(one.home, asked.min_version, question, deadline)
+                for one, question in zip(askings, questions, strict=True)
+            ]
+        )
 
     async def _everywhere(
         self, going: Sequence[Onward], asked: Asked, deadline: Deadline, timing: Timing
@@ -148,8 +155,7 @@ class Identifier:
             by_group.setdefault(self._view.group_of(onward.asking.home), []).append(onward)
         started = time.perf_counter()
         found = await _all([self._in_group(group, each, asked, deadline) for group, each in by_group.items()])
-        if going:
-            timing.fan_out_ms = _ms_since(started)
+        timing.fan_out_ms = _ms_since(started)
         return [pair for pairs in found for pair in pairs]
 
     async def _in_group(
@@ -168,7 +174,9 @@ class Identifier:
             for onward in going
         ]
 
-    def _answers(self, home: StoreConfig, found: Found, asked: Asked, mode: Mode) -> tuple[Identified, ...]:
+    def _answers(
+        self, home: StoreConfig, found: Found, asked: Asked, mode: Mode, home_cut: Cut | None = None
+    ) -> list[Identified]:
         coverage = found.coverage
         cut = self._cut(home, asked, mode, coverage.rows)
         most, margin = named(home, asked), margin_of(home, asked)
@@ -177,15 +185,16 @@ class Identifier:
             candidates = cut.best_first(by_score[:most])  # there are more where another store of the batch wants them
             ahead = lead(candidates, cut, most) if is_match(candidates, cut) else math.inf
             said = verdict(candidates, cut, coverage, ambiguous=margin is not None and ahead < margin)
-            answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, lead=ahead))
-        return tuple(answers)
+            answers.append(Identified(said, candidates[: asked.top_k], cut, coverage, mode, home_cut, ahead))
+        return answers
 
     def _cut(self, home: StoreConfig, asked: Asked, mode: Mode, rows: int) -> Cut:
+        curve = self._spaces.of_store(home).curve
         target = self._target_fpir if home.target_fpir is None else home.target_fpir
-        cut = Cut(self._spaces.of_store(home).curve, rows, target, asked.photos, asked.threshold)
-        if asked.threshold is not None or home.threshold is None:
-            return cut
-        return replace(cut, fixed=home.threshold) if mode == "home" else replace(cut, floor=home.threshold)
+        own = home.threshold
+        if asked.threshold is not None or (own is not None and mode == "home"):
+            return Cut(curve, rows, target, asked.photos, own if asked.threshold is None else asked.threshold)
+        return cut_of(curve, rows, target, asked.photos, -1.0 if own is None else own)
 
 
 def _goes_on(at_home: Identified, asked: Asked) -> bool:
@@ -201,8 +210,8 @@ def _require_some(found: Sequence[Found]) -> None:
         raise NothingSearched("No shard answered the search.", coverage=found[-1].coverage.report())
 
 
-def _question(home: StoreConfig, probes: Vectors, asked: Asked) -> Question:
-    return Question(home.space, probes, named(home, asked), asked.exact)
+def _question(asking: Asking, asked: Asked) -> Question:
+    return Question(asking.home.space, asking.probes, named(asking.home, asked), asked.exact)
 
 
 async def _all(searches: Sequence[Coroutine[Any, Any, Done]]) -> Sequence[Done]:

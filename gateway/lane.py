@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.cluster_map import Heartbeat
 from common.wire import Query, QueryReply
@@ -21,8 +22,7 @@ MOST_PROBES = 256
 """of a call with several queries: more would keep the first of them waiting"""
 
 
-@dataclass(frozen=True, slots=True)
-class First:
+class First(NamedTuple):
     """What the first call gave a query."""
 
     reply: QueryReply | None
@@ -64,17 +64,22 @@ class Lane:
         self._due = False
 
     async def ask(self, query: Query, deadline: Deadline) -> First:
+        (first,) = await self.ask_each((query,), deadline)
+        return first
+
+    async def ask_each(self, queries: Sequence[Query], deadline: Deadline) -> list[First]:
+        """What each gets. Rejected: a task for each, which cost as much as all else that is done for a query."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(query, deadline, loop.create_future())
-        self._queue.append(waiting)
+        waiting = [Waiting(query, deadline, loop.create_future()) for query in queries]
+        self._queue += waiting
         if not self._due and self._holding < self._at_once():
             self._due = True
             loop.call_soon(self._leave)  # not now: what this turn of the loop brings leaves together
         try:
-            return await waiting.outcome
-        finally:
-            if waiting.outcome.cancelled():
-                _give_up(waiting.call)
+            return [await one.outcome for one in waiting]
+        except BaseException:
+            _give_up(waiting)
+            raise
 
     def _leave(self) -> None:
         self._due = False
@@ -119,6 +124,11 @@ class Lane:
             self._leave()
 
 
-def _give_up(call: Call | None) -> None:
-    if call is not None and call.task is not None and all(one.outcome.done() for one in call.waiting):
-        call.task.cancel()
+def _give_up(waiting: Sequence[Waiting]) -> None:
+    for one in waiting:
+        if one.outcome.done() and not one.outcome.cancelled():
+            one.outcome.exception()  # looked at, or asyncio logs that nobody did
+        one.outcome.cancel()
+    for call in {id(one.call): one.call for one in waiting}.values():
+        if call is not None and call.task is not None and all(one.outcome.done() for one in call.waiting):
+            call.task.cancel()

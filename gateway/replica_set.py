@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,8 +32,7 @@ FORGET_ABOVE = 10_000
 """replicas remembered; more are surely long gone (a shard takes a new port at every start)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What to ask of a set of stores."""
 
     space: str
@@ -47,6 +46,9 @@ class Question:
     def to(self, stores: Mapping[str, str]) -> Query:
         """`stores`: store → incarnation."""
         return Query(stores, self.probes, self.top_k, self.exact, self.homes)
+
+    def track(self, shard: str, stores: Mapping[str, str]) -> Track:
+        return Track(shard, self.space, self.exact, len(stores) > 1)
 
 
 class Track(NamedTuple):
@@ -63,13 +65,13 @@ class Track(NamedTuple):
 class ShardAnswer:
     """What one shard said, from as many replicas as it took, and why the rest of it is missing."""
 
-    replies: list[QueryReply] = field(default_factory=list)
-    searched: dict[str, StoreView] = field(default_factory=dict)
-    causes: list[Cause] = field(default_factory=list)
+    replies: list[QueryReply]
+    searched: Mapping[str, StoreView]
+    causes: list[Cause]
 
     def take(self, reply: QueryReply) -> None:
         self.replies.append(reply)
-        self.searched |= reply.searched
+        self.searched = {**self.searched, **reply.searched}
 
 
 class ReplicaSet:
@@ -83,31 +85,30 @@ class ReplicaSet:
         """of each shard, as its last search knew them"""
 
     async def search(
-        self, beats: Sequence[Heartbeat], stores: Mapping[str, str], question: Question, deadline: Deadline
-    ) -> ShardAnswer:
-        """Ask until every store has answered; never raises a ShardFault, it reports them.
+        self, track: Track, beats: Sequence[Heartbeat], queries: Sequence[Query], deadline: Deadline
+    ) -> list[ShardAnswer]:
+        """Ask until every store of each query has answered; never raises a ShardFault, it reports them.
 
-        `beats`: replicas of one shard. `stores`: store → incarnation.
+        `beats`: replicas of the track's shard.
         """
         if not beats:
-            return ShardAnswer(causes=[Cause(None, ShardUnreachable.code)])
-        track = Track(beats[0].shard, question.space, question.exact, len(stores) > 1)
+            return [ShardAnswer([], {}, [Cause(None, ShardUnreachable.code)]) for _ in queries]
         self._beats[track.shard] = beats
-        query = question.to(stores)
-        first = await self._lane(track).ask(query, deadline)
-        answer = ShardAnswer(causes=list(first.causes))
-        if first.reply is not None:
-            answer.take(first.reply)
-        await self._ask_on(track, list(first.left), query, answer, deadline)
-        return answer
+        firsts = await self._lane(track).ask_each(queries, deadline)
+        answers = [_answer(first) for first in firsts]
+        further = [
+            self._ask_on(track, list(first.left), query, answer, deadline)
+            for first, query, answer in zip(firsts, queries, answers, strict=True)
+            if first.left and len(answer.searched) < len(query.stores)
+        ]
+        if further:
+            await asyncio.gather(*further)
+        return answers
 
-    async def search_by(
-        self, beat: Heartbeat, stores: Mapping[str, str], question: Question, deadline: Deadline
-    ) -> ShardAnswer:
+    async def search_by(self, track: Track, beat: Heartbeat, query: Query, deadline: Deadline) -> ShardAnswer:
         """The same by one replica and nobody else."""
-        answer = ShardAnswer()
-        track = Track(beat.shard, question.space, question.exact, len(stores) > 1)
-        await self._ask_on(track, [beat], question.to(stores), answer, deadline)
+        answer = ShardAnswer([], {}, [])
+        await self._ask_on(track, [beat], query, answer, deadline)
         return answer
 
     def _lane(self, track: Track) -> Lane:
@@ -122,7 +123,7 @@ class ReplicaSet:
         """One call with all that waited."""
         beats = self._beats[track.shard]
         queries = tuple([one.query for one in waiting])
-        longest_s = max([one.deadline.remaining_s() for one in waiting])
+        longest_s = max([deadline.remaining_s() for deadline in {one.deadline for one in waiting}])
         race = self._race(track, list(beats), queries, longest_s)
         replies = await race.run()
         causes = _causes(race)
@@ -202,6 +203,12 @@ class ReplicaSet:
                 self._known = {known: health for known, health in self._known.items() if health.in_flight}
             self._known[url] = Health()
         return self._known[url]
+
+
+def _answer(first: First) -> ShardAnswer:
+    if first.reply is None:
+        return ShardAnswer([], {}, list(first.causes))
+    return ShardAnswer([first.reply], first.reply.searched, list(first.causes))
 
 
 def _causes(race: Race[Any]) -> list[Cause]:

@@ -13,31 +13,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import StaleReplica, TruthUnavailable
 from common.types import Candidate, ReplicaState, StoreView
-from common.wire import QueryReply
+from common.wire import Query, QueryReply
 from gateway.coverage import Coverage
 from gateway.deadline import Deadline
-from gateway.replica_set import Question, ReplicaSet, ShardAnswer
+from gateway.replica_set import Question, ReplicaSet, ShardAnswer, Track
 from gateway.shard_client import Cause
 from gateway.store_set import StoreSet, by_shard
 from gateway.view import ClusterView
 
 KEPT_BACK = 0.2
 """the part of the remaining time that waiting for a version leaves for the search after it"""
+SCORE: Callable[[Candidate], float] = attrgetter("score")
 FRESH_S = 0.05
 """a view no older than this is not read again: while a shard loads, every search finds stores that it does not serve"""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     candidates: tuple[tuple[Candidate, ...], ...]
     """per probe, best first"""
     coverage: Coverage
@@ -51,8 +51,8 @@ class Seen:
     coverage: Coverage
 
     def still(self, searched: Sequence[Mapping[str, StoreView]]) -> bool:
-        """Whether replicas said the same again. Of many stores that is only looked at for searches that left together
-        and share what they were told."""
+        """Whether replicas said the same again. Of many stores that is only looked at by identity: what is said of them
+        is read as the same object for as long as it is the same."""
         if len(searched) != len(self.searched):
             return False
         if len(self.coverage.stores) == 1:
@@ -60,23 +60,40 @@ class Seen:
         return all(one is other for one, other in zip(searched, self.searched, strict=True))
 
 
-@dataclass(slots=True)
 class Gathered:
     """What the shards have said so far."""
 
-    replies: list[QueryReply] = field(default_factory=list)
-    views: dict[str, StoreView] = field(default_factory=dict)
-    causes: defaultdict[str, list[Cause]] = field(default_factory=lambda: defaultdict(list))
-    """by shard asked"""
+    __slots__ = ("_viewed", "_views", "causes", "coverage", "replies")
+
+    def __init__(self) -> None:
+        self.replies: list[QueryReply] = []
+        self.causes: dict[str, list[Cause]] = {}
+        """by shard asked"""
+        self.coverage: Coverage | None = None
+        """where it is known already what follows from the replies"""
+        self._views: Mapping[str, StoreView] = {}
+        self._viewed = 0
 
     def take(self, shard: str, answer: ShardAnswer) -> None:
         self.replies += answer.replies
-        self.views |= answer.searched
         if answer.causes:
-            self.causes[shard] += answer.causes
+            self.causes[shard] = [*self.causes.get(shard, ()), *answer.causes]
+
+    @property
+    def views(self) -> Mapping[str, StoreView]:
+        """Of the replies together; only put together where somebody asks."""
+        for reply in self.replies[self._viewed :]:
+            self._views = {**self._views, **reply.searched} if self._views else reply.searched
+        self._viewed = len(self.replies)
+        return self._views
 
     def unanswered(self, stores: Iterable[StoreConfig]) -> list[StoreConfig]:
-        return [config for config in stores if config.store not in self.views]
+        views = self.views
+        return [config for config in stores if config.store not in views]
+
+
+Ask: TypeAlias = tuple[Mapping[str, Mapping[str, str]], Question, Gathered]
+"""By shard, store → incarnation; what to ask of them; and where the answers go."""
 
 
 class Router:
@@ -87,11 +104,23 @@ class Router:
         """of each store, when it was last searched"""
 
     async def search(self, stores: StoreSet, question: Question, deadline: Deadline) -> Found:
-        gathered = Gathered()
-        await self._ask(stores.asked_first, question, deadline, gathered)
-        if len(gathered.views) < len(stores):
-            await self._ask_further(stores, question, deadline, gathered)
-        return self._found(stores, question, gathered)
+        (found,) = await self.search_each([(stores, question)], deadline)
+        return found
+
+    async def search_each(self, searches: Sequence[tuple[StoreSet, Question]], deadline: Deadline) -> list[Found]:
+        """Several, at the same time. What is asked of one shard leaves together: a task for each search would cost more
+        than all else that is done for it."""
+        gathered = [Gathered() for _ in searches]
+        asks = [(stores.asked_first, question, one) for (stores, question), one in zip(searches, gathered, strict=True)]
+        await self._ask(asks, deadline)
+        further = []
+        for (stores, question), one in zip(searches, gathered, strict=True):
+            one.coverage = _as_before(stores, one)
+            if one.coverage is None and len(one.views) < len(stores):
+                further.append(self._ask_further(stores, question, deadline, one))
+        if further:
+            await asyncio.gather(*further)
+        return [self._found(stores, question, one) for (stores, question), one in zip(searches, gathered, strict=True)]
 
     async def search_at(self, home: StoreConfig, version: int, question: Question, deadline: Deadline) -> Found:
         """Search one store at `version` or later: by any replica if that one has it, else by the first that reaches it
@@ -113,10 +142,10 @@ class Router:
         return found
 
     async def _search_by(self, beat: Heartbeat, store: StoreConfig, question: Question, deadline: Deadline) -> Found:
-        gathered, stores = Gathered(), self._view.alone(store)
-        names = {store.store: store.incarnation}
-        gathered.take(beat.shard, await self._replica_set.search_by(beat, names, question, deadline))
-        return self._found(stores, question, gathered)
+        gathered, names = Gathered(), {store.store: store.incarnation}
+        track, query = question.track(beat.shard, names), question.to(names)
+        gathered.take(beat.shard, await self._replica_set.search_by(track, beat, query, deadline))
+        return self._found(self._view.alone(store), question, gathered)
 
     async def is_visible(self, store: StoreConfig, version: int, deadline: Deadline) -> bool:
         """Whether every replica that searches of the store are sent to serves `version` before the deadline.
@@ -157,24 +186,28 @@ class Router:
             names = by_shard(gathered.unanswered(stores), turn)
             if not names:
                 return
-            await self._ask(names, question, deadline, gathered)
+            await self._ask([(names, question, gathered)], deadline)
 
-    async def _ask(
-        self, names: Mapping[str, Mapping[str, str]], question: Question, deadline: Deadline, gathered: Gathered
-    ) -> None:
-        """`names`: by shard, store → incarnation."""
+    async def _ask(self, asks: Iterable[Ask], deadline: Deadline) -> None:
+        together: dict[Track, list[tuple[Query, Gathered]]] = {}
+        for names, question, gathered in asks:
+            for shard, stores in names.items():
+                together.setdefault(question.track(shard, stores), []).append((question.to(stores), gathered))
         calls = [
-            self._replica_set.search(self._view.shards.get(shard, ()), stores, question, deadline)
-            for shard, stores in names.items()
+            self._replica_set.search(
+                track, self._view.shards.get(track.shard, ()), [query for query, _ in to], deadline
+            )
+            for track, to in together.items()
         ]
         answers = await asyncio.gather(*calls) if len(calls) > 1 else [await call for call in calls]
-        for shard, answer in zip(names, answers, strict=True):
-            gathered.take(shard, answer)
+        for (track, to), of_shard in zip(together.items(), answers, strict=True):
+            for (_, gathered), answer in zip(to, of_shard, strict=True):
+                gathered.take(track.shard, answer)
 
     async def _moved(self, unanswered: Sequence[StoreConfig], gathered: Gathered) -> list[StoreConfig]:
         """Those of the unanswered stores that somebody else serves by now: the shard asked no longer has them, and the
         map of a moment ago did not say so yet."""
-        if not any(not gathered.causes[config.shard] for config in unanswered) or not self._view.truth_reachable:
+        if not any(not gathered.causes.get(config.shard) for config in unanswered) or not self._view.truth_reachable:
             return []
         if self._view.age_s > FRESH_S:
             with contextlib.suppress(TruthUnavailable):
@@ -195,15 +228,10 @@ class Router:
         else:
             lists = [reply.candidates for reply in gathered.replies] or [((),) * len(question.probes)]
             candidates = tuple([merge(of_probe, question.top_k) for of_probe in zip(*lists, strict=True)])
-        return Found(candidates, self._coverage(stores, gathered))
+        return Found(candidates, gathered.coverage or self._coverage(stores, gathered))
 
     def _coverage(self, stores: StoreSet, gathered: Gathered) -> Coverage:
-        """Searches that were told the same share a coverage."""
-        searched = [reply.searched for reply in gathered.replies]
-        last = stores.last_seen
-        if isinstance(last, Seen) and last.still(searched):
-            return last.coverage
-        self._seen |= gathered.views
+        self._seen.update(gathered.views)
         unanswered = gathered.unanswered(stores.configs) if len(gathered.views) < len(stores) else []
         missing = [self._last_rows(config) for config in unanswered]
         known = [rows for rows in missing if rows is not None]
@@ -214,7 +242,7 @@ class Router:
             failed={config.shard: _causes(config, gathered) for config in unanswered},
         )
         if coverage.full:
-            stores.last_seen = Seen(searched, coverage)
+            stores.last_seen = Seen([reply.searched for reply in gathered.replies], coverage)
         return coverage
 
     def _last_rows(self, store: StoreConfig) -> int | None:
@@ -224,17 +252,27 @@ class Router:
         return max(known, key=lambda view: view.version).rows if known else None
 
 
+def _as_before(stores: StoreSet, gathered: Gathered) -> Coverage | None:
+    """Searches that were told the same share a coverage."""
+    last = stores.last_seen
+    if isinstance(last, Seen) and last.still([reply.searched for reply in gathered.replies]):
+        return last.coverage
+    return None
+
+
 def _causes(store: StoreConfig, gathered: Gathered) -> tuple[Cause, ...]:
     """What went wrong at the shards that should have answered for the store; the one it belongs to last."""
-    return tuple(cause for shard in reversed(store.served_by) for cause in gathered.causes[shard])
+    return tuple(cause for shard in reversed(store.served_by) for cause in gathered.causes.get(shard, ()))
 
 
 def merge(ranked: Iterable[Sequence[Candidate]], top_k: int) -> tuple[Candidate, ...]:
     """The best `top_k` of several ranked lists, one per (store, face_id), ordered (-score, store, face_id)."""
+    candidates = sorted(chain.from_iterable(ranked), key=SCORE, reverse=True)
+    if len({*map(SCORE, candidates)}) < len(candidates):  # hardly ever: the whole key costs more than the rest here
+        candidates.sort(key=lambda one: (-one.score, one.store, one.face_id))
     best: dict[tuple[str, str], Candidate] = {}
-    for candidates in ranked:
-        for candidate in candidates:
-            key = (candidate.store, candidate.face_id)
-            if key not in best or best[key].score < candidate.score:
-                best[key] = candidate
-    return tuple(heapq.nsmallest(top_k, best.values(), key=lambda c: (-c.score, c.store, c.face_id)))
+    for candidate in candidates:
+        if len(best) == top_k:
+            break
+        best.setdefault(candidate[:2], candidate)
+    return tuple(best.values())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from common.cluster_map import StoreConfig
+from common.wire import Scope
 
 
 class StoreSet:
@@ -29,14 +30,14 @@ class StoreSet:
         return frozenset(config.shard for config in self.configs)
 
     @cached_property
-    def asked_first(self) -> Mapping[str, Mapping[str, str]]:
+    def asked_first(self) -> Mapping[str, Scope]:
         """By the shard that is asked first: store → incarnation."""
         return by_shard(self.configs, 0)
 
 
-def by_shard(configs: Iterable[StoreConfig], turn: int) -> dict[str, dict[str, str]]:
+def by_shard(configs: Iterable[StoreConfig], turn: int) -> dict[str, Scope]:
     """By the shard that is asked in this turn: store → incarnation; without the stores that have no further shard."""
-    shards: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    shards: defaultdict[str, Scope] = defaultdict(Scope)
     for config in configs:
         if turn < len(config.served_by):
             shards[config.served_by[turn]][config.store] = config.incarnation

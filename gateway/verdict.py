@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from common.cluster_map import StoreConfig
 from common.types import Candidate, Scope, Verdict
@@ -50,8 +50,7 @@ class Asked:
     with_margin: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(NamedTuple):
     """The answer about one probe."""
 
     verdict: Verdict
@@ -68,12 +67,12 @@ class Identified:
     @property
     def at_home(self) -> Identified:
         """With the thresholds that faces of the home store were held to."""
-        return self if self.home_cut is None else replace(self, cut=self.home_cut)
+        return self if self.home_cut is None else self._replace(cut=self.home_cut)
 
     @property
     def threshold(self) -> float:
         """What the best candidate must reach; where there is none, a face with one template."""
-        return self.cut.of(next(iter(self.candidates), None))
+        return self.cut.of(self.candidates[0] if self.candidates else None)
 
     @property
     def why(self) -> Why | None:

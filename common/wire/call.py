@@ -13,6 +13,7 @@ from common.errors import FacegridError, MalformedBody
 from common.limits import MAX_TOP_K
 from common.types import Candidate, StoreView, Vectors
 from common.wire.reading import UNREADABLE, as_bytes, as_text, distinct, packed
+from common.wire.scope import Scope
 
 UNIT_SLACK = 1e-3
 """how far from 1 the length of a probe may be; scores are cosines only of unit vectors"""
@@ -30,8 +31,9 @@ class Query(NamedTuple):
 
 
 class QueryReply(NamedTuple):
-    searched: dict[str, StoreView]
-    """the stores really searched; one that was asked for and is not here is not served by this replica"""
+    searched: Mapping[str, StoreView]
+    """the stores really searched; one that was asked for and is not here is not served by this replica. Replies share
+    it, so nobody changes it"""
     candidates: tuple[tuple[Candidate, ...], ...]
     """per probe, best first, ties by (store, face_id)"""
 
@@ -52,7 +54,7 @@ def pack_call(call: SearchCall) -> bytes:
         {
             "space": call.space,
             "remaining_ms": call.remaining_ms,
-            "scopes": [dict(stores) for stores in scopes],
+            "scopes": [stores.packed if isinstance(stores, Scope) else dict(stores) for stores in scopes],
             "queries": [
                 [at, len(query.probes), query.top_k, query.exact, None if query.homes is None else list(query.homes)]
                 for at, query in zip(scope_of, call.queries, strict=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import islice, repeat
+=======
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+>>>>>>> gatefast
 from typing import Any
 
 import numpy as np
@@ -14,7 +20,12 @@ from common.errors import ShardGarbage
 from common.limits import NAME
 from common.types import Candidate, Kind, StoreView
 from common.wire.call import QueryReply, SearchCall
+<<<<<<< HEAD
 from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct
+=======
+from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct, packed
+from common.wire.scope import Scope
+>>>>>>> gatefast
 
 SCORE_SLACK = 1e-4
 """float32 rounding may lift a cosine a little over 1"""
@@ -73,12 +84,10 @@ def unpack_reply(raw: bytes, call: SearchCall) -> tuple[QueryReply, ...]:
     scores, or about stores that were not searched."""
     try:
         body = ormsgpack.unpackb(raw)
-        scopes, scope_of = distinct(query.stores for query in call.queries)
-        names = [list(scope) for scope in scopes]
-        searched = [_views(*pair) for pair in zip(names, body["scopes"], strict=True)]
+        scopes, scope_of = distinct([query.stores for query in call.queries])
+        searched = [_views(*pair) for pair in zip(scopes, body["scopes"], strict=True)]
         counts = array(body["counts"], "<u2").tolist()
-        scope_of_hits = _scope_of_hits(call, scope_of, counts)
-        hits = iter(_hits(body, scope_of_hits, names, searched))
+        hits = iter(_hits(body, _scope_of_hits(call, scope_of, counts), scopes, searched))
         ends = iter(counts)
         replies = []
         for at, query in zip(scope_of, call.queries, strict=True):
@@ -92,13 +101,14 @@ def unpack_reply(raw: bytes, call: SearchCall) -> tuple[QueryReply, ...]:
 def _scope_of_hits(call: SearchCall, scope_of: Sequence[int], counts: Sequence[int]) -> list[int]:
     """Which scope each hit is of; raises ValueError where a probe has more hits than were asked for."""
     scopes: list[int] = []
-    left = iter(counts)
+    start = 0
     for at, query in zip(scope_of, call.queries, strict=True):
-        for count in islice(left, len(query.probes)):
-            if count > query.top_k:
-                raise ValueError(f"{count} candidates where {query.top_k} were asked for")
-            scopes += [at] * count
-    if len(counts) != sum(len(query.probes) for query in call.queries):
+        of_query = counts[start : start + len(query.probes)]
+        if max(of_query, default=0) > query.top_k:
+            raise ValueError(f"{max(of_query)} candidates where {query.top_k} were asked for")
+        scopes += [at] * sum(of_query)
+        start += len(query.probes)
+    if len(counts) != start:
         raise ValueError(f"{len(counts)} results")
     return scopes
 
@@ -106,25 +116,40 @@ def _scope_of_hits(call: SearchCall, scope_of: Sequence[int], counts: Sequence[i
 def _hits(
     body: dict[str, Any],
     scope_of: Sequence[int],
-    names: Sequence[Sequence[str]],
+    scopes: Sequence[Mapping[str, str]],
     searched: Sequence[Mapping[str, StoreView]],
 ) -> list[Candidate]:
     scores = array(body["scores"], "<f4")
-    if not (np.abs(scores) <= 1 + SCORE_SLACK).all():
+    if not np.maximum.reduce(np.abs(scores), initial=0) <= 1 + SCORE_SLACK:  # true for NaN, which such a maximum is too
         raise ValueError("impossible scores")
-    places = array(body["stores"], "<i4")
-    if (places < 0).any():
+    places = array(body["stores"], "<i4").tolist()
+    if min(places, default=0) < 0:
         raise ValueError("a store before the first")
-    stores = [names[scope][place] for scope, place in zip(scope_of, places.tolist(), strict=True)]
-    if not all(store in searched[scope] for scope, store in zip(scope_of, stores, strict=True)):
+    names = [_names(scope) for scope in scopes]
+    stores = [names[scope][place] for scope, place in zip(scope_of, places, strict=True)]
+    if any(map(_lacks_some, scopes, searched)) and not all(
+        store in searched[scope] for scope, store in zip(scope_of, stores, strict=True)
+    ):
         raise ValueError("a candidate of a store that was not searched")
     faces, photos = body["faces"], body["photos"]
-    if not all(type(face) is str for face in faces) or not isinstance(photos, bytes) or 0 in photos:
+    if not {*map(type, faces)} <= {str} or not isinstance(photos, bytes) or 0 in photos:
         raise ValueError("a face without a name or photos")
     kinds = [KINDS[letter] for letter in as_bytes(body["kinds"])]
     members = _members(body["bound"], body["members"], kinds)
     columns = zip(stores, faces, scores.tolist(), kinds, members, photos, strict=True)
-    return list(map(Candidate._make, columns))
+    return list(map(_candidate, columns))
+
+
+_candidate: Callable[[Iterable[Any]], Candidate] = partial(tuple.__new__, Candidate)
+"""`Candidate._make` counts its fields once more, which costs twice as much as the rest of it"""
+
+
+def _lacks_some(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> bool:
+    return len(searched) < len(scope)
+
+
+def _names(scope: Mapping[str, str]) -> Sequence[str]:
+    return scope.names if isinstance(scope, Scope) else list(scope)
 
 
 def _members(bound: Sequence[int], members: Sequence[object], kinds: Sequence[Kind]) -> list[str | None]:
@@ -138,7 +163,15 @@ def _members(bound: Sequence[int], members: Sequence[object], kinds: Sequence[Ki
     return found
 
 
-def _views(names: Sequence[str], packed: Sequence[bytes]) -> dict[str, StoreView]:
+def _views(stores: Mapping[str, str], packed: Sequence[bytes]) -> Mapping[str, StoreView]:
+    if not isinstance(stores, Scope):
+        return _read_views(stores, packed)
+    if stores.said is None or stores.said[0] != packed:
+        stores.said = packed, _read_views(stores, packed)
+    return stores.said[1]
+
+
+def _read_views(names: Iterable[str], packed: Sequence[bytes]) -> dict[str, StoreView]:
     versions, rows = (array(column, "<i8").tolist() for column in packed)
     views = zip(names, map(StoreView, versions, rows), strict=True)
     if len(versions) != len(rows):

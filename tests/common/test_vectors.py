@@ -51,6 +51,21 @@ def test_distance_is_euclidean_between_unit_vectors() -> None:
     assert distance(1.0000001) == 0.0
 
 
+@given(st.integers(0, 10_000), st.sampled_from([1e-3, 1.0, 1.0 + 5e-7, 1e3]), st.sampled_from([2, 128, 512]))
+def test_a_row_by_itself_is_read_as_among_others_to_the_bit(seed: int, scale: float, dimension: int) -> None:
+    drawn = np.random.default_rng(seed).normal(size=(2, dimension))
+    rows = (unit_rows(drawn, dimension) * scale).astype("<f4")
+    among = unit_rows_from_bytes(rows.tobytes(), dimension)
+    assert unit_rows_from_bytes(rows[:1].tobytes(), dimension).tobytes() == among[:1].tobytes()
+    assert unit_rows(rows[:1], dimension).tobytes() == among[:1].tobytes()
+
+
+def test_one_row_of_bytes_is_checked_like_many() -> None:
+    for bad, error in ((np.nan, NotFinite), (np.inf, NotFinite), (0.0, ZeroVector)):
+        with pytest.raises(error):
+            unit_rows_from_bytes(np.full(128, bad, dtype="<f4").tobytes(), 128)
+
+
 def test_rows_of_unit_length_stay_the_same_to_the_bit() -> None:
     rows = unit_rows(np.random.default_rng(0).normal(size=(500, 128)), 128)
     assert unit_rows(rows, 128).tobytes() == rows.tobytes()

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from common.errors import MalformedBody, ShardGarbage
 from common.types import DLIB_SPACE, Candidate, Kind, KnownAs, StoreView
-from common.wire import Query, QueryReply, SearchCall, pack_call, pack_reply, unpack_await, unpack_call, unpack_reply
+from common.wire import (
+    Query,
+    QueryReply,
+    Scope,
+    SearchCall,
+    pack_call,
+    pack_reply,
+    unpack_await,
+    unpack_call,
+    unpack_reply,
+)
 
 PROBES = np.eye(2, 128, dtype=np.float32)
 STORES = {"A": "i", "B": "j"}
@@ -53,6 +63,34 @@ def test_replies_to_several_queries_keep_their_candidates() -> None:
     read = unpack_reply(pack_reply(replies, call), call)
     assert read == replies
     assert read[1].searched is read[2].searched
+
+
+def scoped() -> SearchCall:
+    return SearchCall(DLIB_SPACE, (Query(Scope(STORES), PROBES, top_k=2),), remaining_ms=500)
+
+
+def test_a_scope_goes_over_the_wire_like_any_mapping_of_its_stores() -> None:
+    call = scoped()
+    assert pack_call(call) == pack_call(call) == pack_call(CALL)
+    assert unpack_reply(pack_reply([REPLY], CALL), call) == (REPLY,)
+
+
+def test_what_is_said_again_of_a_scope_is_read_as_the_same_object_and_what_is_new_as_another() -> None:
+    call = scoped()
+    newer = REPLY._replace(searched=SEARCHED | {"A": StoreView(4, 10)})
+    fewer = QueryReply({"B": StoreView(0, 1)}, (HITS[1:], ()))
+    first, again, then, partly, last = (
+        unpack_reply(pack_reply([reply], call), call)[0] for reply in (REPLY, REPLY, newer, fewer, REPLY)
+    )
+    assert first.searched is again.searched
+    assert (then.searched, partly, last.searched) == (newer.searched, fewer, SEARCHED)
+
+
+def test_a_candidate_of_a_store_that_a_scope_was_not_searched_for_is_garbage() -> None:
+    call = scoped()
+    unpack_reply(pack_reply([REPLY], call), call)
+    with pytest.raises(ShardGarbage):
+        unpack_reply(pack_reply([REPLY._replace(searched={"B": StoreView(0, 1)})], call), call)
 
 
 def test_a_store_that_was_not_searched_is_not_in_the_reply() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidCurve
 from common.types import DLIB_SPACE, Candidate
-from gateway.cut import Cut
+from gateway.cut import Cut, cut_of
 from gateway.fmr import HIGHEST, FmrCurve, Point, fmr_needed, threshold
 from gateway.spaces import Spaces
 
@@ -130,6 +130,18 @@ def test_a_fixed_threshold_holds_for_all_alike_and_a_floor_only_raises() -> None
     assert Cut(DLIB, 100, 0.01, fixed=0.9).of(many) == Cut(DLIB, 100, 0.01, fixed=0.9).least == 0.9
     assert Cut(DLIB, 100, 0.01, floor=0.99).of(many) == 0.99
     assert Cut(DLIB, 100, 0.01, floor=0.5).of(many) == Cut(DLIB, 100, 0.01).of(many)
+
+
+def test_equal_cuts_are_one_and_say_what_a_new_one_says() -> None:
+    kept, floored = cut_of(DLIB, 100, 0.01, 2, -1.0), cut_of(DLIB, 100, 0.01, 2, 1)
+    assert kept is cut_of(DLIB, 100, 0.01, 2, -1.0)
+    for photos in (1, 3, 1, 3):
+        candidate = Candidate("A", "x", 0.9, photos=photos)
+        assert kept.of(candidate) == kept.reach(photos) == threshold(DLIB, 100, 0.01, photos, 2)
+        assert kept.excess(candidate) == 0.9 - threshold(DLIB, 100, 0.01, photos, 2)
+        assert floored.of(candidate) == 1
+    assert kept.of(None) == kept.of(Candidate("A", "x", 0.9))
+    assert [type(cut_of(DLIB, 100, 0.01, 2, floor).of(None)) for floor in (1, 1.0)] == [int, float]
 
 
 def test_a_fixed_threshold_needs_no_measuring() -> None:

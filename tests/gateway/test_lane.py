@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from common.wire import Query
 from gateway.deadline import Deadline
 from gateway.lane import MOST_PROBES, First, Lane, Waiting
+from gateway.shard_client import Cause
 
 CALLS_AT_ONCE = 2
 
@@ -125,3 +127,38 @@ async def test_a_defect_in_a_call_reaches_all_that_wait_and_the_lane_goes_on() -
     for _ in range(CALLS_AT_ONCE + 1):
         with pytest.raises(RuntimeError, match="KeyError"):
             await lane.ask(query(), Deadline(10))
+
+
+async def test_queries_of_one_caller_leave_together_and_each_gets_its_own() -> None:
+    async def numbered(waiting: Sequence[Waiting]) -> list[First]:
+        return [First(None, (), (Cause(str(len(one.query.probes)), ""),)) for one in waiting]
+
+    lane = Lane(numbered, lambda: CALLS_AT_ONCE, lambda: 60)
+    firsts = await lane.ask_each([query(1), query(MOST_PROBES), query(2)], Deadline(10))
+    assert [first.causes[0].replica for first in firsts] == ["1", str(MOST_PROBES), "2"]
+
+
+async def test_a_caller_with_several_queries_who_goes_leaves_no_call_behind() -> None:
+    shard = Shard()
+    lane = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60)
+    many = [query(MOST_PROBES)] * (CALLS_AT_ONCE + 1)
+    goes = asyncio.create_task(lane.ask_each(many, Deadline(10)))
+    await settled()
+    goes.cancel()
+    await settled()
+    assert (shard.calls, shard.cancelled) == ([1] * CALLS_AT_ONCE, CALLS_AT_ONCE)
+    shard.gate.set()
+    await lane.ask(query(), Deadline(10))
+
+
+async def test_a_defect_in_a_call_is_told_once_to_a_caller_with_several_queries(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(_: Sequence[Waiting]) -> list[First]:
+        raise ValueError("a defect")
+
+    lane = Lane(broken, lambda: CALLS_AT_ONCE, lambda: 60)
+    with pytest.raises(RuntimeError, match="ValueError"):
+        await lane.ask_each([query(), query()], Deadline(10))
+    gc.collect()
+    assert "RuntimeError" not in caplog.text

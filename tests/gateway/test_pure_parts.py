@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import NoLiveShard, SpaceChanging, UnknownShard, ZeroVector
@@ -31,6 +33,17 @@ def test_merge_keeps_order_breaks_ties_by_name_and_lists_a_face_once() -> None:
     second = [Candidate("A", "y", 0.9), Candidate("C", "w", 0.95)]
     merged = merge([sorted(first, key=lambda c: (-c.score, c.store)), second], top_k=3)
     assert [(c.store, c.face_id) for c in merged] == [("C", "w"), ("A", "y"), ("B", "x")]
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from("xyz"), st.integers(-2, 2))), max_size=4))
+def test_a_merge_is_one_sort_of_the_best_of_each_face(lists: list[list[tuple[str, str, int]]]) -> None:
+    ranked = [[Candidate(store, face, score / 2) for store, face, score in one] for one in lists]
+    best: dict[tuple[str, str], float] = {}
+    for one in (one for candidates in ranked for one in candidates):
+        best[one.store, one.face_id] = max(one.score, best.get((one.store, one.face_id), -1.0))
+    expected = sorted((-score, store, face) for (store, face), score in best.items())
+    for top_k in (1, 3, 9):
+        assert [(-one.score, one.store, one.face_id) for one in merge(ranked, top_k)] == expected[:top_k]
 
 
 CUT = Cut(Spaces.load("").of(DLIB_SPACE).curve, rows=10, target_fpir=0.01, fixed=0.9)

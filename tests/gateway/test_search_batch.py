@@ -9,8 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
+from common import wire
 from common.limits import MAX_BATCH
 from common.types import Vectors
+from gateway.deadline import Deadline
+from gateway.identify import Asking
+from gateway.verdict import Asked
 from tests.gateway.in_process import Cluster, cluster, unit
 
 ADA, BOB, EVE, STRANGER = unit(1), unit(2), unit(3), unit(4)
@@ -165,3 +169,30 @@ async def test_unknown_options_and_json_with_stores_in_the_query_are_refused(cha
     assert (await chain.http.post("/v1/search:batch?stores=A", json=searches)).json()["field"] == "stores"
     assert (await raw(chain, "A", ADA, topk=3)).json()["field"] == "topk"
     assert (await raw(chain, "A", ADA, top_k=0)).json()["field"] == "top_k"
+
+
+async def test_a_batch_makes_one_call_a_shard_for_all_homes_and_one_for_all_that_go_on(chain: Cluster) -> None:
+    calls: list[tuple[str, int]] = []
+
+    def count(request: httpx.Request) -> httpx.Response:
+        calls.append((request.url.host, len(wire.unpack_call(request.content).queries)))
+        return httpx.Response(503)
+
+    await chain.create("D", shard="s1")
+    chain.shards.faults = {f"s{n}-a": count for n in (1, 2, 3)}
+    assert (await raw(chain, "A,B,C,D", np.concatenate([ADA, BOB, EVE, STRANGER]))).status_code == 503
+    assert sorted(calls) == [("s1-a", 1), ("s1-a", 2), ("s2-a", 1), ("s2-a", 1), ("s3-a", 1), ("s3-a", 1)]
+
+
+async def test_a_batch_shares_a_coverage_until_a_store_changes(chain: Cluster) -> None:
+    async def versions() -> list[dict[str, int]]:
+        async with Deadline(10) as deadline:
+            view, identifier = chain.services.view, chain.services.identifier
+            askings = [Asking(view.stores[name], STRANGER) for name in "ABC"]
+            answers, _ = await identifier.identify_each(askings, Asked(), deadline)
+            coverages = {id(result.coverage): result.coverage for results in answers for result in results}
+            return [coverage.searched for coverage in coverages.values()]
+
+    assert await versions() == await versions() == [{"A": 1, "B": 1, "C": 0}]
+    await chain.enrol("C", EVE, face_id="eve")
+    assert await versions() == [{"A": 1, "B": 1, "C": 1}]

@@ -1,0 +1,29 @@
+"""The stores that a query is about, as those keep them who ask about the same ones again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import ormsgpack
+
+from common.types import StoreView
+
+
+class Scope(dict[str, str]):
+    """store → incarnation, and never changed: what calls about the same stores have in common is worked out once.
+
+    While a shard has nothing new to say of them its answers hold the same bytes, and are read as the very same object:
+    who asks again sees at a glance, by identity, that nothing has changed.
+    """
+
+    said: tuple[Sequence[bytes], Mapping[str, StoreView]] | None = None
+    """the last answer about these stores, as it came and as it was read"""
+
+    @cached_property
+    def packed(self) -> ormsgpack.Fragment:
+        return ormsgpack.Fragment(ormsgpack.packb(dict(self)))
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        return tuple(self)
