@@ -131,9 +131,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        error = BodyTooLarge(f"The body may have at most {self._limit} bytes.", field="body", limit=self._limit)
         if not declared.isdigit() or int(declared) > self._limit:
-            await problem_response(error)(scope, receive, send)
+            await problem_response(self._error())(scope, receive, send)
             return
         seen = 0
 
@@ -142,10 +141,13 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._limit:
-                raise error
+                raise self._error()
             return message
 
         await self._app(scope, counted, send)
+
+    def _error(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body may have at most {self._limit} bytes.", field="body", limit=self._limit)
 
 
 class KeyCheck:

@@ -36,6 +36,8 @@ FINISH_S = 10
 """how long requests that run when it stops listening may take to end"""
 IDLE_S = 75
 """a kept connection may rest that long"""
+COLLECTED_AFTER = (5000, 20, 100)
+"""the garbage collector's turns: with Python's own (700, 10, 10) they took a tenth of a search or more"""
 BACKLOG = 1024
 MAX_HEAD_BYTES = 64_000
 """of a request, before its body; uvicorn would collect headers without end, and before any key is checked"""
@@ -168,6 +170,7 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
             async with app.router.lifespan_context(app):
                 gc.collect()
                 gc.freeze()  # what is there now stays; looking through it again and again took a third of a search
+                gc.set_threshold(*COLLECTED_AFTER)
                 await server.serve(sockets=[listener])
     finally:
         await redis.aclose()

@@ -100,8 +100,10 @@ def _matrix(raw: object, dimension: int) -> Vectors:
     return probes
 
 
-def _stores(item: Mapping[object, object]) -> dict[str, str]:
-    return {as_text(store): as_text(incarnation) for store, incarnation in item.items()}
+def _stores(item: dict[str, str]) -> dict[str, str]:
+    if not {*map(type, item), *map(type, item.values())} <= {str}:  # at once: there may be a thousand
+        raise TypeError("a store or an incarnation that is no text")
+    return item
 
 
 def _homes(homes: Sequence[object] | None, count: int) -> list[str] | None:

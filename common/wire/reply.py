@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import struct
-from collections.abc import Mapping, Sequence
-from itertools import islice, repeat
-=======
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
->>>>>>> gatefast
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -20,12 +15,8 @@ from common.errors import ShardGarbage
 from common.limits import NAME
 from common.types import Candidate, Kind, StoreView
 from common.wire.call import QueryReply, SearchCall
-<<<<<<< HEAD
 from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct
-=======
-from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct, packed
 from common.wire.scope import Scope
->>>>>>> gatefast
 
 SCORE_SLACK = 1e-4
 """float32 rounding may lift a cosine a little over 1"""
