@@ -21,8 +21,8 @@ from common.together import Together
 
 JOINED = frozenset({"EVALSHA", "GET", "HGET", "HMGET", "SMEMBERS"})
 """what requests wait for, and what never blocks"""
-SHORT = 16_384
-"""bytes of arguments; what is longer goes by itself, and nobody waits behind it"""
+FEW, SHORT = 64, 16_384
+"""arguments, and bytes of each; what is longer goes by itself, and nobody waits behind it"""
 MOST_JOINED = 64
 JOINED_PATIENCE_S = 0.05
 """a server that takes longer is busy, or away: then each write waits by itself, as long as its caller lets it"""
@@ -40,7 +40,7 @@ class Joined(Redis):
         self._together = Together[Command, Any](self._send, MOST_JOINED, JOINED_PATIENCE_S)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if args[0] in JOINED and sum(len(one) for one in args if isinstance(one, str | bytes)) <= SHORT:
+        if args[0] in JOINED and len(args) <= FEW and not any(type(one) is bytes and len(one) > SHORT for one in args):
             return await self._together.ask(Command(args, options))
         return await self._alone(Command(args, options))
 

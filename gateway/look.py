@@ -88,7 +88,13 @@ class Frame:
     taken: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     """faces erased while this went on; a replica may still find them"""
-    picture: str = field(default_factory=lambda: secrets.token_hex(8))
+    _picture: str = ""
+
+    @property
+    def picture(self) -> str:
+        """A name for it, made up when it is first asked for: few sightings wait."""
+        self._picture = self._picture or secrets.token_hex(8)
+        return self._picture
 
     def face(self, candidate: Candidate) -> str:
         return person_of(self.stores[candidate.store], candidate.face_id)

@@ -21,12 +21,15 @@ import numpy as np
 from common.cluster_map import StoreConfig
 from common.errors import WrongSpace
 from common.types import KnownAs, StoreView, Vectors
-from common.wire import QueryReply, SearchCall
+from common.wire import Query, QueryReply, SearchCall
 from shard.answers import Asked, answered
 from shard.gallery import Gallery
 from shard.group import Group
 from shard.nominees import Owners, Part
 from shard.rows import NOBODY
+
+CODED_AS = 10_000
+"""rows that are compared in the time of a search by codes"""
 
 GroupKey: TypeAlias = tuple[str, str, int]
 """name, space, dimension"""
@@ -159,16 +162,17 @@ class ShardIndex:
         self._last_asked = None
         self.written.set()
 
-    def products(self, call: SearchCall) -> float:
-        """How many products of a probe and a row a call takes that asks about single stores; of others, infinite."""
-        total = 0
-        for query in call.queries:
-            if len(query.stores) > 1:
-                return inf
-            for store in query.stores:
-                served = self._stores.get(store)
-                total += 0 if served is None else len(query.probes) * len(served.gallery)
-        return total
+    def products(self, call: SearchCall) -> int:
+        """How many products of a probe and a row the call takes, or what takes as long."""
+        return sum(len(query.probes) * self._compared(query) for query in call.queries)
+
+    def _compared(self, query: Query) -> int:
+        """Rows, for each probe."""
+        if len(query.stores) == 1:
+            served = self._served(*next(iter(query.stores.items())))
+            return 0 if served is None else len(served.gallery)
+        parts = self._asked(query.stores).parts
+        return sum(part.rows if query.exact or part.group.codes is None else min(part.rows, CODED_AS) for part in parts)
 
     def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
         """Search, for each query of the call, the stores asked for that are served here, as if they were one gallery.

@@ -3,10 +3,10 @@
 All get probes of the same kind: people at their own store, each somewhat off what is enrolled, and a few strangers. A
 search only looks. A sighting also counts the visit, on disk, and enrols the stranger; the first one of a visit moreover
 has its probe looked at as a template of the face, which goes on behind its answer and in part behind the sightings that
-follow. So both kinds of sightings are measured: each round takes people who were not seen yet, and its sightings are
-their arrivals, then the same people again. Half of them are regulars, whose faces have as many templates as visits may
-give them. Which comes first, searches or sightings, changes from round to round; the middle of the rounds' ratios is
-the result, for visits of one arrival and three more sightings.
+follow. So whole visits are measured: each round takes people who were not seen yet, and its sightings are their
+arrivals, then the same people three times more. Half of them are regulars, whose faces have as many templates as visits
+may give them. Which comes first, searches or sightings, changes from round to round; the middle of the rounds' ratios
+is the result.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ LEAST = 0.5
 """of the searches a second that sightings must reach"""
 SEARCH, ARRIVE, AGAIN = "search", "sightings that begin a visit", "sightings within a visit"
 KINDS = (SEARCH, ARRIVE, AGAIN)
+TIMES = {SEARCH: 1 + WITHIN, ARRIVE: 1, AGAIN: WITHIN}
+"""how often each person comes in a round"""
 
 
 async def fill(port: int, rows: Vectors) -> None:
@@ -87,7 +89,12 @@ async def measure(port: int, rows: Vectors) -> list[dict[str, Measured]]:
     for nth in range(ROUNDS + 1):
         took: dict[str, Measured] = {}
         for kind in KINDS if nth % 2 else (ARRIVE, AGAIN, SEARCH):
-            seen = probes(rows, nth * PEOPLE, seed=10 * nth + KINDS.index(kind))
+            times = TIMES[kind]
+            seen = [
+                one
+                for time in range(times)
+                for one in probes(rows, nth * PEOPLE, 100 * nth + 10 * time + KINDS.index(kind))
+            ]
             took[kind] = await load(port, prepared(kind, seen), CLIENTS)
             assert took[kind].failures == 0, f"{kind}: {took[kind].failures} failures, {took[kind].answer[:300]!r}"
         rounds.append(took)
@@ -144,7 +151,9 @@ def main() -> None:
         rounds = asyncio.run(measure(cluster.port, rows))
         strangers, templates = asyncio.run(left_behind(cluster.port))
     console.print(report(rounds))
-    console.print(f"Strangers enrolled: {strangers}, about {(ROUNDS + 1) * 2 * PEOPLE * STRANGERS:.0f} expected.")
+    console.print(
+        f"Strangers enrolled: {strangers}, about {(ROUNDS + 1) * (1 + WITHIN) * PEOPLE * STRANGERS:.0f} expected."
+    )
     newcomers = (ROUNDS + 1) * PEOPLE // 2
     console.print(f"Templates added: {templates}, of {newcomers} who came for the first time.")
     console.print(f"Sightings a second to searches a second: {ratio(rounds):.2f} (at least {LEAST} wanted).")
