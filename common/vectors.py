@@ -90,7 +90,10 @@ def mean_row(templates: Vectors) -> Vectors:
         only: Vectors = templates[0]
         return only
     mean = templates.astype(np.float64).mean(axis=0, keepdims=True)
-    row: Vectors = unit_rows(mean, templates.shape[1], "mean of the embeddings")[0]
+    norms = _lengths(mean)
+    if norms[0, 0] < MIN_NORM:
+        raise ZeroVector("The mean of the embeddings is the zero vector.", field="embeddings", limit=MIN_NORM)
+    row: Vectors = _scaled(mean, norms)[0]
     return row
 
 
