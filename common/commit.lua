@@ -112,4 +112,5 @@ for at = 6, #ARGV, 3 do
   end
 end
 note(deleted)
+redis.pcall('PUBLISH', feed, '')  -- a hint; who may not publish is followed all the same, a moment later
 return {'OK', version, #deleted}

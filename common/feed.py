@@ -1,4 +1,4 @@
-"""Following: what changed since the versions a replica has, for many stores and the map in one blocking read."""
+"""Following: what changed since the versions a replica has, for many stores and the map in one read."""
 
 from __future__ import annotations
 
@@ -25,19 +25,24 @@ class Changes:
     """store → version after those faces are applied"""
     gaps: set[str] = field(default_factory=set)
     """stores whose next entries were trimmed: reload them"""
+    more: bool = False
+    """of some store there may be more: read again"""
 
 
-async def read_changes(redis: Redis, map_position: str, versions: Mapping[str, int], block_ms: int) -> Changes:
-    """Wait up to `block_ms` for entries after `versions` or after `map_position`; returns what came, perhaps nothing.
+async def read_changes(
+    redis: Redis, map_position: str, versions: Mapping[str, int], block_ms: int | None = None
+) -> Changes:
+    """The entries after `versions` and after `map_position`; wait up to `block_ms` for one, if there is none.
 
     Raises TruthUnavailable. The blocking time must stay below the client's socket timeout.
     """
     named = [keys.MAP_FEED, *map(keys.feed, versions)]
     after = [map_position, *(f"{version}-0" for version in versions.values())]
+    wait = () if block_ms is None else ("BLOCK", block_ms)
     with truth():
         # Not `xread`, which takes as long again for a thousand feeds as sending them.
         answer: Any = await redis.execute_command(  # type: ignore[no-untyped-call]  # redis-py has no types for it
-            "XREAD", "COUNT", BATCH, "BLOCK", block_ms, "STREAMS", *named, *after
+            "XREAD", "COUNT", BATCH, *wait, "STREAMS", *named, *after
         )
     changes = Changes(map_position)
     for key, entries in answer:
@@ -57,6 +62,7 @@ def _note(changes: Changes, store: str, version: int, entries: list[tuple[bytes,
         return
     changes.faces[store] = list(dict.fromkeys(fields[b"f"].decode() for _, fields in entries))
     changes.versions[store] = last
+    changes.more |= len(entries) == BATCH
 
 
 async def map_position(redis: Redis) -> str:

@@ -12,4 +12,5 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 's', ARGV[1])
+redis.pcall('PUBLISH', KEYS[2], '')
 return 1

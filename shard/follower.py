@@ -1,8 +1,9 @@
 """The one writer of this replica: brings the index to where the map and the feeds in Redis say it should be.
 
 A cycle: notice whether another server answers → read the map if it changed → install finished loads, start missing
-ones → wait for changes → apply them. All state is compared and mended in every cycle, so a step that fails half way
-is simply done again; feed entries name *which* face changed, so doing one twice ends in the same state.
+ones → wait until changes are heard of (`common.hints`) → read and apply them. All state is compared and mended in every
+cycle, so a step that fails half way is simply done again; feed entries name *which* face changed, so doing one twice
+ends in the same state. All feeds are read at the start, after every failure, and once in a heartbeat in any case.
 
     wanted, not served          → load, not searched until it is installed
     served, feed entry          → read the faces named, put or drop their rows
@@ -29,6 +30,7 @@ from redis.asyncio import Redis
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import TruthUnavailable
 from common.feed import Changes, map_position, read_changes, replication_id
+from common.hints import Hints
 from common.ledger import Ledger
 from common.settings import ShardSettings
 from common.types import ReplicaState
@@ -64,6 +66,11 @@ class Follower:
         self._looked_at = -inf
         self._position = ""
         self._map_is_read = False
+        self._hints = Hints(redis)
+        self._listens = False
+        """to the stores that are wanted now"""
+        self._look_at_all = True
+        self._looked_at_all = -inf
         self._wanted: dict[str, StoreConfig] = {}
         self._stale: set[str] = set()
         self._at_start: set[str] | None = None
@@ -90,6 +97,7 @@ class Follower:
                 # Whatever it is: a follower that ended would leave a replica behind that answers with old faces.
                 except Exception as error:  # noqa: BLE001
                     self._note_failure(error)
+                    await self._hear_nothing()
                     await asyncio.sleep(retry_s)
                     retry_s = min(2 * retry_s, LAST_RETRY_S)
                 else:
@@ -97,6 +105,12 @@ class Follower:
                     self._note_answer()
         finally:
             self._loader.keep_only({})
+            await self._hear_nothing()
+
+    async def _hear_nothing(self) -> None:
+        """What was heard may be lost: the next cycle listens anew, and looks at all stores."""
+        self._listens = False
+        await self._hints.close()
 
     async def note_due(self) -> None:
         """Search no store before it has all that is committed now. Raises TruthUnavailable; nothing is changed then."""
@@ -122,13 +136,27 @@ class Follower:
         if not self._map_is_read:
             await self._read_map()
         await self._install_and_load()
-        block_s = LOADING_BLOCK_S if self._loader.busy else self._block_s
-        changes = await read_changes(self._redis, self._position, self._followed(), max(1, int(block_s * 1000)))
+        if not self._listens:
+            await self._hints.listen(self._wanted)
+            self._listens = self._look_at_all = True
+        changes = await self._changes()
+        self._look_at_all = changes.more
         if changes.map_changed:
             self._position = changes.map_position
             self._map_is_read = False
             await self._read_map()  # before the faces: a new incarnation's entries are none of the old rows' business
         await self._apply(changes)
+
+    async def _changes(self) -> Changes:
+        """What happened at the stores that were heard of, or, now and then, at all."""
+        block_s = LOADING_BLOCK_S if self._loader.busy else self._block_s
+        heard = await self._hints.wait(0 if self._look_at_all else block_s)
+        now = time.monotonic()
+        if self._look_at_all or now - self._looked_at_all >= self._block_s:
+            self._looked_at_all = now
+            return await read_changes(self._redis, self._position, self._followed())
+        followed = {store: self._index[store].version for store in heard - self._stale if store in self._index}
+        return await read_changes(self._redis, self._position, followed)
 
     async def _notice_another_server(self) -> None:
         # Also without an outage: the connection pool replaces a connection that broke between two commands in silence.
@@ -142,6 +170,7 @@ class Follower:
             self._stale = set(self._index)
             self._position = ""
             self._map_is_read = False
+            await self._hear_nothing()
         self._server = server
         self._looked_at = now
 
@@ -152,7 +181,7 @@ class Follower:
         self._wanted = {store: config for store, config in stores.items() if self._shard in config.served_by}
         if self._at_start is None:
             self._at_start = set(self._wanted)
-        self._map_is_read = True
+        self._map_is_read, self._listens = True, False
         self._loader.keep_only(self._wanted)
         for store in list(self._index):
             if store not in self._wanted or not same_creation(self._index[store], self._wanted[store]):
@@ -191,6 +220,7 @@ class Follower:
         async with self._gate.writing():
             self._index.install(store, served)
         self._stale.discard(store)
+        self._look_at_all = True  # what was heard of it while it was loaded is forgotten
         self._waiters.reached(store, served.version)
         if self.state is ReplicaState.READY:
             self.changed.set()

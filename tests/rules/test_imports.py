@@ -15,10 +15,11 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "faiss": ("shard/products.py", "shard/recipe.py"),
-    # The first seven, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
+    # The first eight, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
     "redis": (
         "common/truth.py",
         "common/joined.py",
+        "common/hints.py",
         "common/ledger.py",
         "common/feed.py",
         "common/cluster_map.py",
