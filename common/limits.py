@@ -8,6 +8,8 @@ from common.errors import InvalidRequest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+OWN_NAMES = frozenset({"map", "members"})
+"""hash tags of `common.keys` that are no store's"""
 
 MAX_LABELS = 16
 MAX_LABEL_VALUE = 256
@@ -40,6 +42,13 @@ def check_name(field: str, value: str) -> str:
     """Return `value` if it is an allowed store name, face id, group, shard or label key, else raise InvalidRequest."""
     if NAME.fullmatch(value) is None:
         raise InvalidRequest(f"{field} must be {NAME_RULE}.", field=field, limit=NAME.pattern)
+    return value
+
+
+def check_store_name(value: str) -> str:
+    """The same for a store that is to be created: two names are those of the cluster's own keys."""
+    if check_name("store", value) in OWN_NAMES:
+        raise InvalidRequest(f"A store cannot be named {value}.", field="store", limit=sorted(OWN_NAMES))
     return value
 
 

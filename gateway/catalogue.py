@@ -12,7 +12,7 @@ from typing import Any
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
 from common.errors import Conflict, TruthUnavailable, UnknownStore
 from common.ledger import Ledger, creation
-from common.limits import LEAST_FPIR, check_name, check_range
+from common.limits import LEAST_FPIR, check_name, check_range, check_store_name
 from common.types import DLIB_SPACE
 from gateway.footfall.calendar import zone_of
 from gateway.placement import place
@@ -73,7 +73,7 @@ class Catalogue:
         Raises InvalidRequest, UnknownSpace, NoLiveShard, UnknownShard, Conflict (another shard than it is on: that is a
         move; another space: that is a migration), TruthUnavailable.
         """
-        check_name("store", store)
+        check_store_name(store)
         change.check()
         await self._view.refresh()
         present = self._view.stores.get(store)

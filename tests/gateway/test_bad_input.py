@@ -74,6 +74,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
     "another shard": ("PUT", "/v1/stores/A", {"json": {"shard": "s2"}}, 409, "CONFLICT", "shard"),
     "store name with a space": ("PUT", "/v1/stores/a%20b", {"json": {}}, 422, "INVALID_REQUEST", "store"),
     "store name with a brace": ("PUT", "/v1/stores/a%7Bb", {"json": {}}, 422, "INVALID_REQUEST", "store"),
+    "store named like the cluster's own keys": ("PUT", "/v1/stores/map", {"json": {}}, 422, "INVALID_REQUEST", "store"),
     "store name too long": ("PUT", f"/v1/stores/{'a' * 65}", {"json": {}}, 422, "INVALID_REQUEST", "store"),
     "store name not ASCII": ("PUT", "/v1/stores/%C3%A9", {"json": {}}, 422, "INVALID_REQUEST", "store"),
     "group name": ("PUT", "/v1/stores/B", {"json": {"group": "a b"}}, 422, "INVALID_REQUEST", "group"),
