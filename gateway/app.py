@@ -23,6 +23,7 @@ from gateway.routes import (
     batch,
     bulk,
     docs,
+    enrol,
     erasures,
     events,
     faces,
@@ -54,6 +55,7 @@ ROUTES = (
     spaces,
     placement,
     migration,
+    enrol,
     faces,
     bulk,
     merge,
@@ -103,7 +105,7 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     for routes in ROUTES:
         app.include_router(routes.router)
     _document(app, keyed=bool(settings.keys))
-    app.add_middleware(Direct, search.router, batch.router, sightings.router)
+    app.add_middleware(Direct, search.router, batch.router, sightings.router, enrol.router)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     if settings.keys:
         app.add_middleware(KeyCheck, keys=settings.keys)

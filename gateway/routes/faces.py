@@ -1,21 +1,17 @@
-"""`/v1/stores/{store}/faces`: enrol, list, look at and erase faces."""
+"""`/v1/stores/{store}/faces`: list, look at, revise and erase faces."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
 
-from common.cluster_map import StoreConfig
-from common.errors import InvalidRequest, UnknownFace
-from common.limits import MAX_PAGE, MAX_PHOTOS, MAX_TEMPLATES, check_labels, check_name
-from common.types import Kind, Wait
-from gateway.body import JSON, MULTIPART, RAW, as_rows, content_type, read_json, read_raw, read_upload
-from gateway.encoder import EncodedFace
-from gateway.enrol import Enrolment, unknown_face
-from gateway.photos import one_face_each, stack
+from common.errors import UnknownFace
+from common.limits import MAX_PAGE, check_labels, check_name
+from common.types import Wait
+from gateway.body import JSON, content_type, read_json
+from gateway.enrol import unknown_face
 from gateway.revise import relabelled
 from gateway.routes.docs import (
     FaceId,
@@ -23,114 +19,14 @@ from gateway.routes.docs import (
     WaitFor,
     jpeg,
     json_body,
-    multipart,
     problems,
-    raw_body,
     request_body,
-    succeeds,
 )
-from gateway.schemas.enrol import EnrolAnswer, PhotoAnswer
 from gateway.schemas.faces import EraseAnswer, ErasureAnswer, FaceAnswer, FacesAnswer, RevisedAnswer
-from gateway.schemas.requests import NAME_SCHEMA, EnrolBody, EnrolOptions, RevisionBody
-from gateway.services import Found, Limit, Services
+from gateway.schemas.requests import RevisionBody
+from gateway.services import Found, Limit
 
 router = APIRouter(prefix="/v1/stores/{store}/faces", tags=["faces"])
-
-FORM_FIELDS: dict[str, Any] = {
-    "face_id": {"type": "string", "description": "left out: one is made up"} | NAME_SCHEMA,
-    "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
-    "labels": {"type": "string", "description": "a JSON object of strings"},
-    "keep_thumbnail": {"type": "boolean", "description": "keep a small picture of the face, for people to look at"},
-    "accept_poor": {"type": "boolean", "description": "enrol also what POOR_QUALITY would refuse"},
-}
-FORM_EXAMPLE = {"face_id": "ada", "kind": "member", "labels": '{"door": "north"}'}
-
-
-@router.post(
-    "",
-    summary="Enrol a face, or add templates to it",
-    status_code=201,
-    responses=succeeds(200, "The face was there and got templates", EnrolAnswer)
-    | problems(400, 401, 404, 409, 413, 415, 422, 503, 504),
-    openapi_extra=request_body(
-        multipart(FORM_FIELDS, photos=MAX_PHOTOS, example=FORM_EXAMPLE), json_body(EnrolBody), raw_body()
-    ),
-)
-async def enrol(
-    store: StoreName,
-    request: Request,
-    response: Response,
-    found: Found,
-    limit: Limit,
-    options: Annotated[EnrolOptions, Query()],
-) -> EnrolAnswer:
-    home = await found.view.store(store)
-    media_type = content_type(request, [MULTIPART, JSON, RAW])
-    for name, value in (("face_id", options.face_id), ("kind", options.kind)):
-        if value is not None and media_type != RAW:
-            raise InvalidRequest(f"{name} goes into the body here.", field=name, limit=RAW)
-    photos: list[EncodedFace] = []
-    match media_type:
-        case "multipart/form-data":
-            new, photos = await _from_photos(request, home, found)
-        case "application/json":
-            new = await _from_json(request, home)
-        case _:
-            rows = await read_raw(request, home.dimension, MAX_TEMPLATES)
-            new = Enrolment(rows, _face_id(options.face_id), options.kind)
-    done = await found.enroller.enrol(home, new, options.expected_version, options.wait, limit)
-    response.status_code = 201 if done.created else 200
-    face = FaceAnswer.of(done.written.face_id, done.record)
-    return EnrolAnswer(
-        **face.model_dump(),
-        store=store,
-        new=done.created,
-        version=done.written.version,
-        visible=done.written.visible,
-        photos=[PhotoAnswer.of(photo, found.settings) for photo in photos],
-    )
-
-
-async def _from_photos(request: Request, home: StoreConfig, found: Services) -> tuple[Enrolment, list[EncodedFace]]:
-    """What to enrol, and the face of each photo."""
-    space = found.spaces.of_store(home)
-    upload = await read_upload(request, frozenset(FORM_FIELDS), photos=(1, MAX_PHOTOS))
-    keep = _parsed("keep_thumbnail", upload.fields.get("keep_thumbnail"), bool)
-    face_id = _face_id(upload.fields.get("face_id"))
-    kind = _parsed("kind", upload.fields.get("kind"), Kind)
-    labels = _labels(upload.fields.get("labels"))
-    poor_too = _parsed("accept_poor", upload.fields.get("accept_poor"), bool)
-    gate = None if poor_too else found.settings
-    faces = await one_face_each(found.encoder, upload.photos, space.name, thumbnails=bool(keep), gate=gate)
-    return Enrolment(stack(faces), face_id, kind, labels, faces[0].thumbnail), faces
-
-
-async def _from_json(request: Request, home: StoreConfig) -> Enrolment:
-    body = await read_json(request, EnrolBody)
-    labels = None if body.labels is None else check_labels(body.labels)
-    return Enrolment(as_rows(body.embeddings, home.dimension), _face_id(body.face_id), body.kind, labels)
-
-
-def _face_id(value: str | None) -> str | None:
-    return None if value is None else check_name("face_id", value)
-
-
-def _labels(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
-    try:
-        return check_labels(TypeAdapter(dict[str, str]).validate_json(text, strict=True))
-    except ValidationError as error:
-        raise InvalidRequest("labels must be a JSON object of strings.", field="labels") from error
-
-
-def _parsed(field: str, text: str | None, kind: type[Any]) -> Any:
-    if text is None:
-        return None
-    try:
-        return TypeAdapter(kind).validate_python(text)
-    except ValidationError as error:
-        raise InvalidRequest(f"{field}: {error.errors()[0]['msg']}.", field=field) from error
 
 
 @router.get("", summary="List faces", responses=problems(401, 404, 422, 503))
