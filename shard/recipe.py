@@ -23,21 +23,21 @@ CODED_FROM = 20_000
 
 Up to 20,000 rows codes would save a tenth of a millisecond, and a scan is exact.
 """
-LISTS = ((50_000, 64, 28), (250_000, 256, 80))
+LISTS = ((50_000, 64, 40), (250_000, 256, 112))
 """From so many rows on the codes are kept in so many lists, of which a search reads so many, those nearest to the
-probe. Microseconds a probe in blocks of 64 and alone, recall@1 of 4,000 strangers (least of three trainings):
+probe. Recall@1 of 3,000 strangers, and of all probes that pass a threshold of 0.9535, the least of three or four
+trainings (people who are enrolled were found every time), with 64 nominees:
 
-    100,000     no lists 70, 78, 1.0000;  28 of 64 lists 43, 51, 0.9988;  24 of 64 lists 38, 47, 0.9975
-    333,000     80 of 256 lists 100, 125, 0.9990;  72 of 256 lists 90, 115, 0.9985;  64 of 256 lists 83, 105, 0.9972
-    1,000,000   72 of 256 lists 230, 450, 0.9990;  40 of 128 lists 240, 460, 0.9988;  104 of 512 lists 200, 470, 0.9992
-    4,000,000   72 of 256 lists 740, 0.9995 of 2,000 strangers; with 80 all of them
+    100,000     28 of 64 lists 0.9980, 0.9996;   32 of 64 lists 0.9993, 0.9996;    40 of 64 lists 1.0000, 1.0000
+    333,000     80 of 256 lists 0.9993, 0.9997;  96 of 256 lists 0.9997, 1.0000;   112 of 256 lists 1.0000, 1.0000
+    1,000,000   80 of 256 lists 0.9993, 0.9997;  112 of 256 lists 1.0000, 1.0000;  128 of 256 lists 1.0000, 1.0000
 
-People who are enrolled were found by all of these every time. At 50,000 rows lists take 28 instead of 40."""
+A search of 333,000 rows takes 100 us a probe in blocks of 64 with 80 lists, and twice that with all."""
 DEPTH = 200
 """nominees by codes for one probe, of all rows: by codes of `PQ64x4fs` recall@1 of strangers among a million was 0.988
 with 50, 0.9996 with 150 and 1.000 with 200."""
-PROJECTED_DEPTH = 40
-"""The same of codes of projected rows, which are the better ones: 0.9985 with 24, 0.9992 with 40, no more with 100."""
+PROJECTED_DEPTH = 64
+"""The same of codes of projected rows, which are the better ones: 0.9985 with 24, 0.9993 with 40, 1.0000 with 64."""
 CARRIED = 0.9
 """Of the spread of a group's rows, what half of their principal components must carry: of dlib's 128 numbers they carry
 0.97. Then 4 bits for each of them say more than 4 bits for two numbers at a time, in as many bytes. Of 200,000 Gaussian

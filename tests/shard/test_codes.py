@@ -174,8 +174,8 @@ def test_the_more_rows_the_more_lists_their_codes_are_in() -> None:
     assert found == [
         None,
         projected("PQ64x4fs", 64),
-        projected("IVF64,PQ64x4fs", 64, "nprobe=28"),
-        projected("IVF256,PQ64x4fs", 64, "nprobe=80"),
+        projected("IVF64,PQ64x4fs", 64, "nprobe=40"),
+        projected("IVF256,PQ64x4fs", 64, "nprobe=112"),
     ]
     assert [recipe.index(128).d for recipe in found if recipe is not None] == [128] * 3
     assert Recipes().of(20_000, 512) == projected("PQ256x4fs", 256)
