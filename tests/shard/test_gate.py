@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 
@@ -28,8 +27,8 @@ class SlowIndex(ShardIndex):
         self.started = 0
         self.may_end = threading.Event()
 
-    def products(self, call: SearchCall) -> float:  # noqa: ARG002  # as any call that needs a thread
-        return math.inf
+    def products(self, call: SearchCall) -> int:  # noqa: ARG002  # as any call that needs a thread
+        return 10**9
 
     def answer(self, call: SearchCall, give_up_at: float = 0.0) -> tuple[QueryReply, ...]:
         if time.monotonic() > give_up_at:
