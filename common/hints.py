@@ -9,19 +9,24 @@ up and notes who waits: with 333 stores 1.1 ms of the replica and 1.4 ms of Redi
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from common import keys
+from common.errors import TruthUnavailable
 from common.truth import truth
 
 MOST_AT_ONCE = 1000
 """hints, before they are acted upon"""
+
+log = logging.getLogger("facegrid.hints")
 
 
 class Hints:
@@ -29,10 +34,11 @@ class Hints:
         self._redis = redis
         self._channels: PubSub | None = None
         self._heard_of: set[str] = set()
+        self._may_listen = True
 
     async def listen(self, stores: Iterable[str]) -> None:
         """Hear of these stores and of the map from now on, and of no others. What happened before is not told."""
-        wanted = {keys.MAP_FEED, *map(keys.feed, stores)}
+        wanted = {keys.MAP_FEED, *map(keys.feed, stores)} if self._may_listen else set()
         with truth():
             if self._channels is None:
                 self._channels = self._redis.pubsub()
@@ -44,16 +50,25 @@ class Hints:
 
     async def wait(self, seconds: float) -> set[str]:
         """The stores heard of, as soon as there is one; after `seconds`, or when only the map changed, none."""
-        assert self._channels is not None, "listen first"  # noqa: S101
+        if self._channels is None or not self._may_listen:
+            await asyncio.sleep(seconds)
+            return set()
         heard: set[str] = set()
-        with truth():
-            message: Any = await self._channels.get_message(timeout=seconds)
-            for _ in range(MOST_AT_ONCE):
-                if message is None:
-                    break
-                if message["type"] == "message" and message["channel"] != keys.MAP_FEED.encode():
-                    heard.add(keys.store_of_feed(message["channel"]))
-                message = await self._channels.get_message(timeout=0)
+        try:
+            with truth():
+                message: Any = await self._channels.get_message(timeout=seconds)
+                for _ in range(MOST_AT_ONCE):
+                    if message is None:
+                        break
+                    if message["type"] == "message" and message["channel"] != keys.MAP_FEED.encode():
+                        heard.add(keys.store_of_feed(message["channel"]))
+                    message = await self._channels.get_message(timeout=0)
+        except TruthUnavailable as error:
+            if not isinstance(error.__cause__, NoPermissionError):
+                raise
+            log.warning("Redis lets this user hear no channels (&fg:*): writes are seen a heartbeat later")
+            self._may_listen = False
+            await self.close()
         return heard
 
     async def close(self) -> None:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import hiredis
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
 
 from common.together import Together
 
@@ -24,6 +24,8 @@ JOINED = frozenset({"EVALSHA", "GET", "HGET", "HMGET", "SMEMBERS"})
 FEW, SHORT = 64, 16_384
 """arguments, and bytes of each; what is longer goes by itself, and nobody waits behind it"""
 MOST_JOINED = 64
+REFUSING = (BusyLoadingError, AuthenticationError)
+"""what the client takes for the end of the connection"""
 JOINED_PATIENCE_S = 0.05
 """a server that takes longer is busy, or away: then each write waits by itself, as long as its caller lets it"""
 
@@ -57,9 +59,9 @@ class Joined(Redis):
         try:
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         except RedisConnectionError as error:
-            if isinstance(error.__context__, ReadOnlyError):
-                # The first of them may have been done before the server became a replica.
-                raise RedisConnectionError("The server became a replica meanwhile.") from error
+            if isinstance(error, REFUSING) or isinstance(error.__context__, ReadOnlyError):
+                # By the server, at one of them, where the client gives up the others' answers: some may have been done.
+                raise RedisConnectionError("The server refused a command that left with others.") from error
             raise
         return answers
 

@@ -47,8 +47,10 @@ TOP_K = 3
 
 MOST = 64
 """visits that are looked at together"""
-MOST_WAITING = 256
-"""visits; a sighting that begins another one waits until there are fewer"""
+MOST_WAITING = 1000
+"""visits; where more begin at once, their templates wait for another visit"""
+AS_MATCHED = 1e-4
+"""what a score may differ from the one that matched, for float32's sake: beyond it the face is another by now"""
 PATIENCE_S = 0.25
 """a turn that takes longer waits for a shard; those behind it need not"""
 LIMIT_S = 5.0
@@ -90,23 +92,17 @@ class Adapter:
         self._identifier = identifier
         self._ledger = ledger
         self._together = Together[Offer, bool](self._consider, MOST, PATIENCE_S)
-        self._room = asyncio.Semaphore(MOST_WAITING)
         self._under_way: set[asyncio.Task[bool]] = set()
         self._cuts: dict[Hashable, float] = {}
         """the least threshold when a group was last searched here; a score below it need not be looked at further"""
 
-    async def offer(self, offer: Offer) -> None:
+    def offer(self, offer: Offer) -> None:
         """Have the probe added to the face soon, if it is worth it. Whether it was is not said."""
         least = self._cuts.get(offer.cut_depends_on, -1.0) + COMFORT
-        if least <= offer.matched.score < ALIKE:
-            await self._room.acquire()
+        if least <= offer.matched.score < ALIKE and len(self._under_way) < MOST_WAITING:
             task = asyncio.create_task(self._together.ask(offer))
             self._under_way.add(task)
-            task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[bool]) -> None:
-        self._under_way.discard(task)
-        self._room.release()
+            task.add_done_callback(self._under_way.discard)
 
     async def settled(self) -> None:
         """Return when all that was offered until now has been looked at."""
@@ -120,11 +116,13 @@ class Adapter:
             useful = {
                 offer: face
                 for offer, face in zip(offers, faces, strict=True)
-                if face is not None and face.record.space == offer.at.home.space and is_useful(face, offer.probe)
+                if face is not None and is_the_same(face, offer) and is_useful(face, offer.probe)
             }
             found = await self._everywhere(list(useful))
         except FacegridError:  # the sightings themselves are counted already
             return [False] * len(offers)
+        except (KeyError, TypeError, ValueError):  # a record that cannot be read must not take the others with it
+            return [added for one in offers for added in await self._consider([one])] if len(offers) > 1 else [False]
         worth = [offer for offer, result in found.items() if is_comfortable(result, offer.matched)]
         added = await asyncio.gather(*(self._add(offer, useful[offer]) for offer in worth))
         outcomes = dict(zip(worth, added, strict=True))
@@ -133,10 +131,10 @@ class Adapter:
     async def _everywhere(self, offers: Sequence[Offer]) -> dict[Offer, Identified]:
         """What the search of the whole group says; where only the store itself was asked so far, that is done now."""
         found = {offer: offer.found for offer in offers if offer.found.mode != "home"}
-        asking: defaultdict[int, defaultdict[str, list[Offer]]] = defaultdict(lambda: defaultdict(list))
+        asking: defaultdict[int, defaultdict[tuple[str, str], list[Offer]]] = defaultdict(lambda: defaultdict(list))
         for offer in offers:
             if offer not in found:
-                asking[offer.at.photos][offer.at.store.store].append(offer)
+                asking[offer.at.photos][offer.at.store.store, offer.at.store.space].append(offer)
         for photos, by_store in asking.items():
             found |= await self._searched([*by_store.values()], photos)
         for offer, result in found.items():
@@ -151,12 +149,21 @@ class Adapter:
 
     async def _add(self, offer: Offer, present: StoredFace) -> bool:
         home = offer.at.home
-        put = _with(present, offer.matched.face_id, offer.probe, offer.at.photos)
         try:
+            put = _with(present, offer.matched.face_id, offer.probe, offer.at.photos)
             await self._ledger.commit(home.store, home.incarnation, puts=[put])
         except FacegridError:  # somebody else was faster
             return False
         return True
+
+
+def is_the_same(present: StoredFace, offer: Offer) -> bool:
+    """Whether the face is still the one that matched: by now it may be somebody else's, or be without the template
+    that the probe is like."""
+    record = present.record
+    if record.space != offer.at.home.space or record.row.shape != offer.probe.shape:
+        return False
+    return abs(float(record.row @ offer.probe) - offer.matched.score) <= AS_MATCHED
 
 
 def is_comfortable(result: Identified, matched: Candidate) -> bool:

@@ -143,7 +143,7 @@ class Sighter:
             return None
         if recorded.started:
             at = At(frame.sighting.store, frame.stores[candidate.store], frame.sighting.photos)
-            await self._adapter.offer(Offer(at, probe, candidate, result))
+            self._adapter.offer(Offer(at, probe, candidate, result))
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
         threshold = result.cut.of(candidate)

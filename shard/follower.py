@@ -149,8 +149,8 @@ class Follower:
 
     async def _changes(self) -> Changes:
         """What happened at the stores that were heard of, or, now and then, at all."""
-        block_s = LOADING_BLOCK_S if self._loader.busy else self._block_s
-        heard = await self._hints.wait(0 if self._look_at_all else block_s)
+        due_s = 0.0 if self._look_at_all else max(0.0, self._looked_at_all + self._block_s - time.monotonic())
+        heard = await self._hints.wait(min(due_s, LOADING_BLOCK_S if self._loader.busy else self._block_s))
         now = time.monotonic()
         if self._look_at_all or now - self._looked_at_all >= self._block_s:
             self._looked_at_all = now

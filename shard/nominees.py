@@ -112,6 +112,13 @@ def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slot
     return None
 
 
+def is_scanned(part: Part, passed_over: int) -> bool:
+    """Whether a search passing over so many rows of the part is likely to end in a scan: codes would nominate too few
+    of the others."""
+    codes = part.group.codes
+    return codes is None or codes.suited.depth * len(codes) > MOST_DEPTH * (part.rows - passed_over)
+
+
 def every_slot(part: Part, homes: Owners | None) -> Slots:
     """Of one probe."""
     slots = np.concatenate([np.arange(start, stop) for start, stop in part.spans])[None]

@@ -25,7 +25,7 @@ from common.wire import Query, QueryReply, SearchCall
 from shard.answers import Asked, answered
 from shard.gallery import Gallery
 from shard.group import Group
-from shard.nominees import Owners, Part
+from shard.nominees import Owners, Part, is_scanned
 from shard.rows import NOBODY
 
 CODED_AS = 10_000
@@ -83,6 +83,7 @@ class ShardIndex:
         self._groups: dict[GroupKey, Group] = {}
         self._last_asked: tuple[Mapping[str, str], Asked] | None = None
         """until the next write: a whole group is asked about again and again, a thousand stores take 0.3 ms"""
+        self._changes = 0
         self.written = asyncio.Event()
 
     def __contains__(self, store: str) -> bool:
@@ -148,7 +149,7 @@ class ShardIndex:
     def note_due(self, store: str, version: int) -> None:
         """Search the store no more before it is at this version."""
         self._stores[store].due = version
-        self._last_asked = None
+        self._forget_asked()
 
     def _group_of(self, served: ServedStore) -> Group:
         key = served.key
@@ -159,8 +160,12 @@ class ShardIndex:
     def _changed(self, group: Group) -> None:
         if not group.present:
             self._groups = {key: other for key, other in self._groups.items() if other is not group}
-        self._last_asked = None
+        self._forget_asked()
         self.written.set()
+
+    def _forget_asked(self) -> None:
+        self._changes += 1
+        self._last_asked = None
 
     def products(self, call: SearchCall) -> int:
         """How many products of a probe and a row the call takes, or what takes as long."""
@@ -171,8 +176,12 @@ class ShardIndex:
         if len(query.stores) == 1:
             served = self._served(*next(iter(query.stores.items())))
             return 0 if served is None else len(served.gallery)
-        parts = self._asked(query.stores).parts
-        return sum(part.rows if query.exact or part.group.codes is None else min(part.rows, CODED_AS) for part in parts)
+        homes = (self._stores[home].gallery for home in set(query.homes or ()) if home in self._stores)
+        passed_over = max(map(len, homes), default=0)
+        return sum(
+            part.rows if query.exact or is_scanned(part, passed_over) else min(part.rows, CODED_AS)
+            for part in self._asked(query.stores).parts
+        )
 
     def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
         """Search, for each query of the call, the stores asked for that are served here, as if they were one gallery.
@@ -193,9 +202,13 @@ class ShardIndex:
         if len(stores) == 1:
             return self._look_up_one(*next(iter(stores.items())))
         last = self._last_asked
-        if last is None or last[0] != stores:
-            last = self._last_asked = (dict(stores), self._look_up(stores))
-        return last[1]
+        if last is not None and last[0] == stores:
+            return last[1]
+        changes = self._changes
+        asked = self._look_up(stores)
+        if changes == self._changes:  # `note_due` may come while a search looks up on its thread
+            self._last_asked = dict(stores), asked
+        return asked
 
     def _look_up_one(self, store: str, incarnation: str) -> Asked:
         """As `_look_up`, which takes twice the time."""

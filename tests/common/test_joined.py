@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, ResponseError
 
 from common.joined import SHORT, Command, Joined
 from common.ledger import Ledger
@@ -87,16 +87,20 @@ async def test_commands_that_leave_together_with_one_whose_caller_gives_up_are_d
     assert leaves.cancelled()
 
 
+@pytest.mark.parametrize("refusal", [None, BusyLoadingError("LOADING"), AuthenticationError("NOAUTH")])
 async def test_of_several_that_a_server_refuses_midway_nobody_says_that_nothing_was_changed(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, refusal: Exception | None
 ) -> None:
-    """The client breaks the connection to a primary that became a replica; the first command may have been done."""
+    """The client breaks the connection to a primary that became a replica (None), or takes what the server says for
+    its end; the first command may have been done."""
 
     class Broken:
         def execute_command(self, *_: object, **__: object) -> None: ...
 
         async def execute(self, raise_on_error: bool) -> list[object]:
             assert not raise_on_error
+            if refusal is not None:
+                raise refusal
             try:
                 raise ReadOnlyError("a replica")
             except ReadOnlyError as error:
@@ -105,4 +109,5 @@ async def test_of_several_that_a_server_refuses_midway_nobody_says_that_nothing_
     monkeypatch.setattr(redis, "pipeline", lambda **_: Broken())
     for failed in await asyncio.gather(redis.get("a"), redis.get("b"), return_exceptions=True):
         assert isinstance(failed, RedisConnectionError)
+        assert not isinstance(failed, BusyLoadingError | AuthenticationError)
         assert not isinstance(failed.__context__, ReadOnlyError)

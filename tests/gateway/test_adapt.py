@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +14,27 @@ from common.ledger import StoredFace
 from common.records import FaceRecord, pack_vectors
 from common.types import DLIB_SPACE, Candidate, Kind, StoreView, Verdict
 from common.vectors import mean_row
-from gateway.adapt import ADAPTED_TEMPLATES, ALIKE, COMFORT, LEAD, TOP_K, is_comfortable, is_useful
+from gateway.adapt import (
+    ADAPTED_TEMPLATES,
+    ALIKE,
+    COMFORT,
+    LEAD,
+    TOP_K,
+    Adapter,
+    At,
+    Offer,
+    is_comfortable,
+    is_the_same,
+    is_useful,
+)
 from gateway.coverage import Coverage
 from gateway.cut import Cut
+from gateway.deadline import Deadline
 from gateway.spaces import Spaces
 from gateway.store_set import StoreSet
-from gateway.verdict import Identified, lead
-from tests.gateway.in_process import unit
+from gateway.verdict import Asked, Identified, lead
+from tests.gateway.in_process import cluster, unit
+from tests.gateway.test_sight import near
 
 CUT = Cut(Spaces.load("").of(DLIB_SPACE).curve, rows=10, target_fpir=0.01, fixed=0.94)
 ADA = Candidate("A", "ada", 0.97)
@@ -88,3 +104,45 @@ def stored(templates: int) -> StoredFace:
     rows = unit(1, templates)
     record = FaceRecord(mean_row(rows), DLIB_SPACE, Kind.VISITOR, 0, 0, templates)
     return StoredFace(b"", record, pack_vectors(rows))
+
+
+def test_a_face_that_is_another_one_by_now_gets_no_template() -> None:
+    """It was erased and enrolled anew, or split, between the search and the look at it."""
+    face = stored(2)
+    probe = face.record.row
+    at = At(StoreConfig("A", "s1"), StoreConfig("A", "s1"))
+    matched = Candidate("A", "ada", 1.0)
+    assert is_the_same(face, Offer(at, probe, matched, found(matched)))
+    assert not is_the_same(face, Offer(at, unit(7)[0], matched, found(matched)))
+    assert not is_the_same(face, Offer(at, probe[:64], matched, found(matched)))
+    elsewhere = At(at.store, replace(at.home, space="other"))
+    assert not is_the_same(face, Offer(elsewhere, probe, matched, found(matched)))
+
+
+async def test_a_record_that_cannot_be_read_takes_no_template_from_the_others(redis_url: str) -> None:
+    async with cluster(redis_url, shards=1) as running:
+        await running.create("A")
+        for seed in (1, 2):
+            await running.enrol("A", unit(seed), face_id=f"f{seed}")
+        home = running.services.view.stores["A"]
+        faces, seen = running.services.ledger.faces, list[int]()
+
+        async def one_is_broken(named: Sequence[tuple[str, str]]) -> list[StoredFace | None]:
+            seen.append(len(named))
+            if ("A", "f1") in named:
+                raise ValueError("no record")
+            return await faces(named)
+
+        running.services.ledger.faces = one_is_broken  # type: ignore[method-assign]
+        probes = np.concatenate([near(unit(seed), 0.97) for seed in (1, 2)])
+        asked = Asked(top_k=3, with_margin=False)
+        identifier = running.services.identifier
+        results = (await identifier.identify(home, probes, asked, Deadline(10))).results
+        adapter = Adapter(identifier, running.services.ledger)
+        for probe, result in zip(probes, results, strict=True):
+            adapter.offer(Offer(At(home, home), probe, result.candidates[0], result))
+        await adapter.settled()
+        assert seen == [2, 1, 1]
+        (kept,) = await faces([("A", "f2")])
+        assert kept is not None
+        assert kept.record.templates == 2

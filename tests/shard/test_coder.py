@@ -10,7 +10,7 @@ import pytest
 
 from common.types import DLIB_SPACE, Candidate, Vectors
 from common.wire import Query, SearchCall
-from shard import nominees, recipe
+from shard import nominees, recipe, shard_index
 from shard.coder import FRESH_ROWS, Coder
 from shard.codes import Codes
 from shard.gate import Gate
@@ -272,3 +272,25 @@ async def test_a_defect_does_not_end_the_coder(monkeypatch: pytest.MonkeyPatch) 
     index.written.set()
     await eventually(lambda: tried == 3)
     running.cancel()
+
+
+async def test_what_codes_answer_counts_little_and_what_is_scanned_all_the_same_counts_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that it is known which calls need a thread: where the probe's home has most rows, too few others are
+    nominated."""
+    monkeypatch.setattr(shard_index, "CODED_AS", 1000)
+    monkeypatch.setattr(nominees, "MOST_DEPTH", 100)
+    index = filled()
+    index.install("large", empty_store())
+    put(index, dict(enumerate(FACES.rows(4000, seed=3), 10_000)), "large")
+    stores = dict.fromkeys(index, "i")
+
+    def products(home: str, *, exact: bool = False) -> int:
+        query = Query(stores, STRANGERS[:1], 5, exact=exact, homes=[home])
+        return index.products(SearchCall(DLIB_SPACE, (query,), 1000))
+
+    assert products("S0") == 10_000
+    await settled(index)
+    assert products("S0") == 1000
+    assert products("S0", exact=True) == products("large") == 10_000

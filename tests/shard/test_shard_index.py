@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from math import inf
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from common.errors import DeadlineExceeded, WrongSpace
 from common.types import DLIB_SPACE, StoreView
 from common.wire import Query, QueryReply, SearchCall
+from shard.answers import Asked
 from shard.gallery import Gallery
 from shard.shard_index import ServedStore, ShardIndex, Usable
 from tests.shard.helpers import empty_store, truth_of, unit
@@ -126,6 +128,23 @@ def test_what_is_known_of_a_query_is_forgotten_with_the_next_write() -> None:
     reply = search(index, query)
     assert reply.searched == {"S0001": StoreView(4, 4), "S0002": StoreView(6, 4)}
     assert search(index, query._replace(probes=unit(1, 9))).candidates[0][0].face_id == "new"
+
+
+def test_what_was_looked_up_while_a_store_fell_behind_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search looks up on its thread when the replica learns that it lacks acknowledged writes of a store."""
+    index = index_of(3, 4)
+    query = Query(dict.fromkeys(index, "i"), unit(12)[:1], 1)
+    look_up = index._look_up
+
+    def then_due(stores: Mapping[str, str]) -> Asked:
+        found = look_up(stores)
+        index.note_due("S0000", 9)
+        return found
+
+    monkeypatch.setattr(index, "_look_up", then_due)
+    search(index, query)
+    monkeypatch.undo()
+    assert search(index, query).searched.keys() == {"S0001", "S0002"}
 
 
 def test_a_long_block_of_probes_is_answered_like_each_alone() -> None:
