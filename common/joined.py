@@ -1,7 +1,7 @@
 """A client of Redis whose short commands leave together.
 
 A sighting or an enrolment is one script, and the client takes longer to send it and to read its answer than the server
-takes to run it: 90 us each by themselves, 35 where sixteen requests are under way. Each command has its own outcome as
+takes to run it: 90 us each by themselves, 25 where sixteen requests are under way. Each command has its own outcome as
 if it were alone; where the connection breaks, all that were under way in it have.
 
 Commands are packed by hiredis, as the client's blocking sibling does: a follower that names 333 feeds takes 50 us for

@@ -43,8 +43,6 @@ ALIKE = 0.985
 
 TOP_K = 3
 """candidates that a search for a sighting asks for, at least"""
-
-
 MOST = 64
 """visits that are looked at together"""
 MOST_WAITING = 1000
