@@ -109,8 +109,9 @@ async def redis_rolled_back(scene: Scene) -> None:
     """Restored from a copy that lacks the last enrolment; every replica has noticed."""
     scene.server.copy()
     await scene.enrol("B", CARL, "carl")
-    scene.server.start_with("copy")
     index = [app.state.replica.index for host, app in scene.apps.items() if host.startswith(HIT)]
+    await until(lambda: all("B" in one and one["B"].version >= scene.version for one in index))
+    scene.server.start_with("copy")
     await until(lambda: all("B" in one and one["B"].version < scene.version for one in index))
     await until(lambda: scene.cluster.services.view.truth_reachable)
 

@@ -36,6 +36,7 @@ class Faults:
         self._broken = False
         self._replicas = list(replicas)
         self._gateways = dict(gateways)
+        self.draining: Callable[[], str | None] = lambda: None
         self.kinds: dict[str, Callable[[], str]] = {
             "kill replica": self._kill_replica,
             "kill both replicas": self._kill_shard,
@@ -91,8 +92,9 @@ class Faults:
         return name
 
     def _lose_shard(self) -> str:
-        """All replicas stay down until the others have its stores; not while something else is broken."""
-        if self._broken:
+        """All replicas stay down until the others have its stores; not while something else is broken, or while the
+        others are being drained, for then nobody takes them."""
+        if self._broken or self.draining() is not None:
             return self._kill_shard()
         shard = self._dice.choice(self._replicas).partition("/")[0]
         for name in self._replicas:

@@ -49,6 +49,7 @@ def test_the_cluster_does_what_a_dict_would_whatever_is_killed(
     gateways = dict(zip(["gateway", "gateway-2"], cluster.urls, strict=True))
     replicas = [f"s{shard}/{replica}" for shard in (1, 2) for replica in "ab"]
     walk.faults = Faults(cluster, replicas, gateways, walk.dice, walk.note)
+    walk.faults.draining = lambda: walk.draining
     for n, store in enumerate(STORES):
         assert clients[0].json("PUT", f"/v1/stores/{store}", {"shard": f"s{n % 2 + 1}"}).status == 201
     try:
