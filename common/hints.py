@@ -38,7 +38,9 @@ class Hints:
 
     async def listen(self, stores: Iterable[str]) -> None:
         """Hear of these stores and of the map from now on, and of no others. What happened before is not told."""
-        wanted = {keys.MAP_FEED, *map(keys.feed, stores)} if self._may_listen else set()
+        if not self._may_listen:
+            return
+        wanted = {keys.MAP_FEED, *map(keys.feed, stores)}
         with truth():
             if self._channels is None:
                 self._channels = self._redis.pubsub()
@@ -50,7 +52,7 @@ class Hints:
 
     async def wait(self, seconds: float) -> set[str]:
         """The stores heard of, as soon as there is one; after `seconds`, or when only the map changed, none."""
-        if self._channels is None or not self._may_listen:
+        if self._channels is None:
             await asyncio.sleep(seconds)
             return set()
         heard: set[str] = set()

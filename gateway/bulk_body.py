@@ -78,8 +78,8 @@ def _line(raw: bytes, home: StoreConfig) -> BulkLine:
         told = first.get("ctx", {})
         limit = next((told[name] for name in LIMITS if isinstance(told.get(name), int | float | str)), None)
         raise InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=limit) from error
-    if line.space is not None:
-        _check_space("space", line.space, home)
+    if line.space is not None and line.space != home.space:
+        raise _of_another_space("space", line.space, home)
     for at, embedding in enumerate(line.all_embeddings):
         if len(embedding) != home.dimension:
             raise WrongDimension(
@@ -110,7 +110,7 @@ def read_arrays(body: bytes, home: StoreConfig, most_bytes: int) -> Bulk:
         for at, space in enumerate(_texts("spaces", arrays["spaces"])):
             if space != home.space:
                 with naming("row", at):
-                    _check_space("spaces", space, home)
+                    raise _of_another_space("spaces", space, home)
     rows = _unit_rows(arrays["embeddings"], home.dimension, "row", range(count))
     kinds, photos = _kinds(arrays), _photo_counts(arrays)
     faces, places = [], []
@@ -198,12 +198,10 @@ def _unit_rows(vectors: npt.NDArray[Any], dimension: int, place: Place, places: 
         raise
 
 
-def _check_space(field: str, space: str, home: StoreConfig) -> None:
+def _of_another_space(field: str, space: str, home: StoreConfig) -> WrongSpace:
     """Two spaces may have as many numbers, and then nothing else would tell."""
-    if space != home.space:
-        raise WrongSpace(
-            f"It is in {space[:LONGEST_FIELD]}, store {home.store} in {home.space}.", field=field, limit=home.space
-        )
+    detail = f"It is in {space[:LONGEST_FIELD]}, store {home.store} in {home.space}."
+    return WrongSpace(detail, field=field, limit=home.space)
 
 
 def _salt(home: StoreConfig) -> str:

@@ -91,8 +91,8 @@ def _in_span(
 
 def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slots | None:
     """The same slots by the group's codes, but for rows that the codes misjudge; up to `FEW` where choosing among them
-    would take longer than their exact scores. None where there are no codes, where a
-    scan will be faster, or where it is needed for want of nominees."""
+    would take longer than their exact scores. None where there are no codes, where a scan will be faster, or where it
+    is needed for want of nominees."""
     codes = part.group.codes
     if codes is None or part.rows <= SCANNED_ROWS:
         return None
