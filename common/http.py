@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
@@ -37,6 +38,10 @@ PROBLEM = "application/problem+json"
 LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern", "expected")
 """what pydantic calls the bounds that it tells"""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""of the framework's own, which would tell paths and what was wrong with a request, and looks for somebody to tell
+before every answer"""
 
 log = logging.getLogger("facegrid.http")
 

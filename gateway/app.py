@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 
 from common.direct import Direct
 from common.drain import Drain, LastAnswers
-from common.http import BodyLimit, KeyCheck, LocalOnly, install_problems
+from common.http import NO_TELEMETRY, BodyLimit, KeyCheck, LocalOnly, install_problems
 from common.settings import GatewaySettings
 from gateway.routes import (
     batch,
@@ -100,6 +100,7 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
         lifespan=lifespan,
         redoc_url=None,
         webhooks=webhooks.described,
+        telemetry=NO_TELEMETRY,
     )
     install_problems(app)
     for routes in ROUTES:

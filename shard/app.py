@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from common.direct import Direct
 from common.drain import LastAnswers
-from common.http import BodyLimit, KeyCheck, install_problems
+from common.http import NO_TELEMETRY, BodyLimit, KeyCheck, install_problems
 from common.settings import ShardSettings
 from shard.replica import Replica
 from shard.routes import calls, router
@@ -28,7 +28,14 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
 
     replica = Replica(settings, redis)
 
-    app = FastAPI(title="Facegrid shard", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Facegrid shard",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
+    )
     install_problems(app)
     app.include_router(router)
     app.include_router(calls)
