@@ -46,6 +46,14 @@ before every answer"""
 log = logging.getLogger("facegrid.http")
 
 
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first of this name, which is in lower case. (A dict of all takes longer.)"""
+    for each, value in scope["headers"]:
+        if each == name:
+            return bytes(value)
+    return None
+
+
 def problem_response(error: FacegridError, headers: Mapping[str, str] | None = None) -> Response:
     sent = dict(headers or {})
     if error.retry_after_s is not None:
@@ -135,7 +143,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        declared = header(scope, b"content-length")
+        declared = b"0" if declared is None else declared
         if not declared.isdigit() or int(declared) > self._limit:
             await problem_response(self._error())(scope, receive, send)
             return
@@ -193,7 +202,7 @@ class LocalOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _of_a_web_site(scope):
+        if scope["type"] == "http" and _is_foreign(header(scope, b"host"), header(scope, b"origin")):
             error = Unauthorized(
                 "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."
             )
@@ -202,15 +211,10 @@ class LocalOnly:
         await self._app(scope, receive, send)
 
 
-def _of_a_web_site(scope: Scope) -> bool:
-    headers = {name: value for name, value in scope["headers"] if name in {b"host", b"origin"}}
-    return _is_foreign(headers.get(b"host", b"localhost"), headers.get(b"origin"))
-
-
 @lru_cache(maxsize=256)  # the same few again and again
-def _is_foreign(called: bytes, page: bytes | None) -> bool:
+def _is_foreign(called: bytes | None, page: bytes | None) -> bool:
     try:
-        host = urlsplit("//" + called.decode("latin-1"))
+        host = urlsplit("//" + ("localhost" if called is None else called.decode("latin-1")))
         origin = host if page is None else urlsplit(page.decode("latin-1"))
         return origin.netloc != host.netloc or not is_loopback(host.hostname or "")
     except ValueError:

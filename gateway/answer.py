@@ -75,7 +75,7 @@ def _say(answer: Json, result: Identified, cards: Cards) -> None:
 
 
 def _candidates(candidates: Sequence[Candidate], cut: Cut) -> list[Json]:
-    reach = cut.reach
+    thresholds = {photos: cut.reach(photos) for photos in {one.photos for one in candidates}}
     return [
         {
             "store": store,
@@ -85,7 +85,7 @@ def _candidates(candidates: Sequence[Candidate], cut: Cut) -> list[Json]:
             "kind": str(kind),
             "member_id": member_id,
             "photos": photos,
-            "threshold": reach(photos),
+            "threshold": thresholds[photos],
         }
         for store, face_id, score, kind, member_id, photos in candidates
     ]

@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
 from common.errors import InvalidRequest, UnsupportedMediaType, WrongDimension
+from common.http import header
 from common.limits import MAX_EMBEDDINGS
 from common.types import Vectors
 from common.vectors import unit_rows, unit_rows_from_bytes
@@ -51,7 +52,7 @@ class Upload:
 
 def content_type(request: Request, accepted: Sequence[str]) -> str:
     """The request's media type; raises UnsupportedMediaType listing what is accepted."""
-    sent = _content_type(next((value for name, value in request.scope["headers"] if name == b"content-type"), b""))
+    sent = _content_type(header(request.scope, b"content-type") or b"")
     if sent not in accepted:
         raise UnsupportedMediaType(
             f"Send {' or '.join(accepted)}, not {sent or 'a body without a content type'}.",

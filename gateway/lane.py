@@ -63,23 +63,15 @@ class Lane:
         self._holding = 0
         self._due = False
 
-    async def ask(self, query: Query, deadline: Deadline) -> First:
-        (first,) = await self.ask_each((query,), deadline)
-        return first
-
-    async def ask_each(self, queries: Sequence[Query], deadline: Deadline) -> list[First]:
-        """What each gets. Rejected: a task for each, which cost as much as all else that is done for a query."""
+    def enter(self, queries: Sequence[Query], deadline: Deadline) -> list[Waiting]:
+        """Let them leave with the next call; `outcomes` waits for what they get."""
         loop = asyncio.get_running_loop()
         waiting = [Waiting(query, deadline, loop.create_future()) for query in queries]
         self._queue += waiting
         if not self._due and self._holding < self._at_once():
             self._due = True
             loop.call_soon(self._leave)  # not now: what this turn of the loop brings leaves together
-        try:
-            return [await one.outcome for one in waiting]
-        except BaseException:
-            _give_up(waiting)
-            raise
+        return waiting
 
     def _leave(self) -> None:
         self._due = False
@@ -122,6 +114,16 @@ class Lane:
             call.holds = False
             self._holding -= 1
             self._leave()
+
+
+async def outcomes(waiting: Sequence[Waiting]) -> list[First]:
+    """What each gets, in whatever lanes they are. Rejected: a task for each lane or query, which costs as much as all
+    else that is done for it."""
+    try:
+        return [await one.outcome for one in waiting]
+    except BaseException:
+        _give_up(waiting)
+        raise
 
 
 def _give_up(waiting: Sequence[Waiting]) -> None:

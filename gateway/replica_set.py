@@ -22,7 +22,7 @@ from common.types import StoreView, Vectors
 from common.wire import AwaitCall, Query, QueryReply, SearchCall
 from gateway.deadline import Deadline
 from gateway.hedging import Health, Pace, in_order
-from gateway.lane import First, Lane, Waiting
+from gateway.lane import First, Lane, Waiting, outcomes
 from gateway.race import Race
 from gateway.shard_client import Cause, ShardClient
 
@@ -61,6 +61,15 @@ class Track(NamedTuple):
     """in more than one store"""
 
 
+class ToShard(NamedTuple):
+    """What to ask of one shard, together."""
+
+    track: Track
+    beats: Sequence[Heartbeat]
+    """its replicas"""
+    queries: Sequence[Query]
+
+
 @dataclass(slots=True)
 class ShardAnswer:
     """What one shard said, from as many replicas as it took, and why the rest of it is missing."""
@@ -68,6 +77,12 @@ class ShardAnswer:
     replies: list[QueryReply]
     searched: Mapping[str, StoreView]
     causes: list[Cause]
+    left: Sequence[Heartbeat] = ()
+    """replicas that may still be asked"""
+
+    @classmethod
+    def of_nobody(cls) -> ShardAnswer:
+        return cls([], {}, [Cause(None, ShardUnreachable.code)])
 
     def take(self, reply: QueryReply) -> None:
         self.replies.append(reply)
@@ -84,26 +99,27 @@ class ReplicaSet:
         self._beats: dict[str, Sequence[Heartbeat]] = {}
         """of each shard, as its last search knew them"""
 
-    async def search(
-        self, track: Track, beats: Sequence[Heartbeat], queries: Sequence[Query], deadline: Deadline
-    ) -> list[ShardAnswer]:
-        """Ask until every store of each query has answered; never raises a ShardFault, it reports them.
-
-        `beats`: replicas of the track's shard.
-        """
-        if not beats:
-            return [ShardAnswer([], {}, [Cause(None, ShardUnreachable.code)]) for _ in queries]
-        self._beats[track.shard] = beats
-        firsts = await self._lane(track).ask_each(queries, deadline)
-        answers = [_answer(first) for first in firsts]
-        further = [
-            self._ask_on(track, list(first.left), query, answer, deadline)
-            for first, query, answer in zip(firsts, queries, answers, strict=True)
-            if first.left and len(answer.searched) < len(query.stores)
-        ]
+    async def search_each(self, asks: Sequence[ToShard], deadline: Deadline) -> list[list[ShardAnswer]]:
+        """Ask the shards at the same time, until every store of each query has answered; never raises a ShardFault, it
+        reports them."""
+        waiting = [self._enter(ask, deadline) for ask in asks]
+        firsts = iter(await outcomes([one for each in waiting for one in each]))
+        answered, further = [], []
+        for track, beats, queries in asks:
+            answers = [_answer(next(firsts)) if beats else ShardAnswer.of_nobody() for _ in queries]
+            for query, answer in zip(queries, answers, strict=True):
+                if answer.left and len(answer.searched) < len(query.stores):
+                    further.append(self._ask_on(track, list(answer.left), query, answer, deadline))
+            answered.append(answers)
         if further:
             await asyncio.gather(*further)
-        return answers
+        return answered
+
+    def _enter(self, ask: ToShard, deadline: Deadline) -> list[Waiting]:
+        if not ask.beats:
+            return []
+        self._beats[ask.track.shard] = ask.beats
+        return self._lane(ask.track).enter(ask.queries, deadline)
 
     async def search_by(self, track: Track, beat: Heartbeat, query: Query, deadline: Deadline) -> ShardAnswer:
         """The same by one replica and nobody else."""
@@ -207,8 +223,8 @@ class ReplicaSet:
 
 def _answer(first: First) -> ShardAnswer:
     if first.reply is None:
-        return ShardAnswer([], {}, list(first.causes))
-    return ShardAnswer([first.reply], first.reply.searched, list(first.causes))
+        return ShardAnswer([], {}, list(first.causes), first.left)
+    return ShardAnswer([first.reply], first.reply.searched, list(first.causes), first.left)
 
 
 def _causes(race: Race[Any]) -> list[Cause]:

@@ -25,7 +25,7 @@ from common.types import Candidate, ReplicaState, StoreView
 from common.wire import Query, QueryReply
 from gateway.coverage import Coverage
 from gateway.deadline import Deadline
-from gateway.replica_set import Question, ReplicaSet, ShardAnswer, Track
+from gateway.replica_set import Question, ReplicaSet, ShardAnswer, ToShard, Track
 from gateway.shard_client import Cause
 from gateway.store_set import StoreSet, by_shard
 from gateway.view import ClusterView
@@ -193,13 +193,11 @@ class Router:
         for names, question, gathered in asks:
             for shard, stores in names.items():
                 together.setdefault(question.track(shard, stores), []).append((question.to(stores), gathered))
-        calls = [
-            self._replica_set.search(
-                track, self._view.shards.get(track.shard, ()), [query for query, _ in to], deadline
-            )
+        to_shards = [
+            ToShard(track, self._view.shards.get(track.shard, ()), [query for query, _ in to])
             for track, to in together.items()
         ]
-        answers = await asyncio.gather(*calls) if len(calls) > 1 else [await call for call in calls]
+        answers = await self._replica_set.search_each(to_shards, deadline)
         for (track, to), of_shard in zip(together.items(), answers, strict=True):
             for (_, gathered), answer in zip(to, of_shard, strict=True):
                 gathered.take(track.shard, answer)

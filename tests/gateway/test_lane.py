@@ -11,7 +11,7 @@ import pytest
 
 from common.wire import Query
 from gateway.deadline import Deadline
-from gateway.lane import MOST_PROBES, First, Lane, Waiting
+from gateway.lane import MOST_PROBES, First, Lane, Waiting, outcomes
 from gateway.shard_client import Cause
 
 CALLS_AT_ONCE = 2
@@ -41,8 +41,12 @@ class Shard:
         return [First(None, ()) for _ in waiting]
 
 
-def asked(lane: Lane, count: int, probes: int = 1) -> list[asyncio.Task[First]]:
-    return [asyncio.create_task(lane.ask(query(probes), Deadline(10))) for _ in range(count)]
+async def ask(lane: Lane, *queries: Query) -> list[First]:
+    return await outcomes(lane.enter(queries, Deadline(10)))
+
+
+def asked(lane: Lane, count: int, probes: int = 1) -> list[asyncio.Task[list[First]]]:
+    return [asyncio.create_task(ask(lane, query(probes))) for _ in range(count)]
 
 
 async def settled() -> None:
@@ -126,7 +130,7 @@ async def test_a_defect_in_a_call_reaches_all_that_wait_and_the_lane_goes_on() -
     lane = Lane(broken, lambda: CALLS_AT_ONCE, lambda: 60)
     for _ in range(CALLS_AT_ONCE + 1):
         with pytest.raises(RuntimeError, match="KeyError"):
-            await lane.ask(query(), Deadline(10))
+            await ask(lane, query())
 
 
 async def test_queries_of_one_caller_leave_together_and_each_gets_its_own() -> None:
@@ -134,7 +138,7 @@ async def test_queries_of_one_caller_leave_together_and_each_gets_its_own() -> N
         return [First(None, (), (Cause(str(len(one.query.probes)), ""),)) for one in waiting]
 
     lane = Lane(numbered, lambda: CALLS_AT_ONCE, lambda: 60)
-    firsts = await lane.ask_each([query(1), query(MOST_PROBES), query(2)], Deadline(10))
+    firsts = await ask(lane, query(1), query(MOST_PROBES), query(2))
     assert [first.causes[0].replica for first in firsts] == ["1", str(MOST_PROBES), "2"]
 
 
@@ -142,13 +146,13 @@ async def test_a_caller_with_several_queries_who_goes_leaves_no_call_behind() ->
     shard = Shard()
     lane = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60)
     many = [query(MOST_PROBES)] * (CALLS_AT_ONCE + 1)
-    goes = asyncio.create_task(lane.ask_each(many, Deadline(10)))
+    goes = asyncio.create_task(ask(lane, *many))
     await settled()
     goes.cancel()
     await settled()
     assert (shard.calls, shard.cancelled) == ([1] * CALLS_AT_ONCE, CALLS_AT_ONCE)
     shard.gate.set()
-    await lane.ask(query(), Deadline(10))
+    await ask(lane, query())
 
 
 async def test_a_defect_in_a_call_is_told_once_to_a_caller_with_several_queries(
@@ -159,6 +163,6 @@ async def test_a_defect_in_a_call_is_told_once_to_a_caller_with_several_queries(
 
     lane = Lane(broken, lambda: CALLS_AT_ONCE, lambda: 60)
     with pytest.raises(RuntimeError, match="ValueError"):
-        await lane.ask_each([query(), query()], Deadline(10))
+        await ask(lane, query(), query())
     gc.collect()
     assert "RuntimeError" not in caplog.text
