@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,6 +80,13 @@ def problem_of(error: Exception) -> Response:
             return problem_response(MalformedBody("The caller hung up before its body was complete.", field="body"))
 
 
+def problem_of_defect(scope: Scope, error: Exception) -> Response:
+    """What is answered when anything else was raised; it is logged."""
+    # The route, not the path: that one names the face.
+    log.error("%s %s failed", scope["method"], getattr(scope.get("route"), "path", "?"), exc_info=error)
+    return problem_response(FacegridError("Something unforeseen went wrong; the server's log has the details."))
+
+
 def install_problems(app: FastAPI) -> None:
     """Make every error leave the app as a problem body; what was not foreseen is logged and says nothing of itself."""
 
@@ -92,9 +99,7 @@ def install_problems(app: FastAPI) -> None:
         return problem_response(_from_framework(error), {"Allow": listed} if listed else error.headers)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        # The route, not the path: that one names the face.
-        log.error("%s %s failed", request.method, getattr(request.scope.get("route"), "path", "?"), exc_info=error)
-        return problem_response(FacegridError("Something unforeseen went wrong; the server's log has the details."))
+        return problem_of_defect(request.scope, error)
 
     for kind in FORESEEN:
         app.add_exception_handler(kind, foreseen)
@@ -164,26 +169,38 @@ class BodyLimit:
         return BodyTooLarge(f"The body may have at most {self._limit} bytes.", field="body", limit=self._limit)
 
 
-class KeyCheck:
-    """Lets a request through only with one of the keys, as `Authorization: Bearer` or `X-API-Key`.
+class Admission:
+    """Lets a request through unless there is a reason not to."""
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[Scope], FacegridError | None]) -> None:
+        self._app = app
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = self._refusal(scope) if scope["type"] == "http" else None
+        if error is not None:
+            await problem_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class WithoutKey:
+    """A refusal: of requests without one of the keys, as `Authorization: Bearer` or `X-API-Key`.
 
     No keys: everyone may (settings refuse to listen beyond this machine then). Keys are compared as SHA-256 in
     constant time.
     """
 
-    def __init__(self, app: ASGIApp, keys: Iterable[str], open_paths: Iterable[str] = OPEN_PATHS) -> None:
-        self._app = app
+    def __init__(self, keys: Iterable[str], open_paths: Iterable[str] = OPEN_PATHS) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
         self._open = frozenset(open_paths)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._digests or scope["path"] in self._open or self._allowed(scope):
-            await self._app(scope, receive, send)
-            return
-        error = Unauthorized("Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'.", field="authorization")
-        await problem_response(error)(scope, receive, send)
+    def __call__(self, scope: Scope) -> FacegridError | None:
+        if not self._digests or scope["path"] in self._open or self._has_key(scope):
+            return None
+        return Unauthorized("Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'.", field="authorization")
 
-    def _allowed(self, scope: Scope) -> bool:
+    def _has_key(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         sent = (headers.get(b"x-api-key", b""), token.strip() if scheme.lower() == b"bearer" else b"")
@@ -191,24 +208,17 @@ class KeyCheck:
         return any([hmac.compare_digest(key, known) for key, known in pairs])  # noqa: C419  # constant time
 
 
-class LocalOnly:
-    """Where no key is asked for: answers programs on this machine and the service's own pages, no web site.
+def of_a_web_site(scope: Scope) -> FacegridError | None:
+    """A refusal, where no key is asked for: of all but programs on this machine and the service's own pages.
 
     A browser sends any site's form, with a photo in it, to 127.0.0.1, and a site whose name is pointed here (DNS
     rebinding) may read the answers. Browsers tell both: `Host` is the name they called, `Origin` the page that sent.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _is_foreign(header(scope, b"host"), header(scope, b"origin")):
-            error = Unauthorized(
-                "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."
-            )
-            await problem_response(error)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    if not _is_foreign(header(scope, b"host"), header(scope, b"origin")):
+        return None
+    return Unauthorized(
+        "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."
+    )
 
 
 @lru_cache(maxsize=256)  # the same few again and again

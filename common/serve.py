@@ -19,15 +19,15 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from common.connection import Connection
 from common.drain import Drain
 from common.errors import FacegridError
 from common.settings import GatewaySettings, ShardSettings
@@ -40,8 +40,6 @@ IDLE_S = 75
 COLLECTED_AFTER = (5000, 20, 100)
 """the garbage collector's turns: with Python's own (700, 10, 10) they took a tenth of a search or more"""
 BACKLOG = 1024
-MAX_HEAD_BYTES = 64_000
-"""of a request, before its body; uvicorn would collect headers without end, and before any key is checked"""
 Chosen = TypeVar("Chosen", GatewaySettings, ShardSettings)
 
 
@@ -97,65 +95,6 @@ def _log_as(name: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every call would bury the rest
 
 
-class OneWrite:
-    """A connection's transport whose writes of one turn of the event loop leave as one: uvicorn writes the head of an
-    answer and its body apart, and every write wakes the client, which costs as much as ten thousand instructions."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, piece: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self.flush)
-        self._pieces.append(piece)
-
-    def flush(self) -> None:
-        pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(pieces))
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-
-class Http(HttpToolsProtocol):
-    """uvicorn's, which sends an answer in one write and refuses a request whose head goes on for more than the limit
-    after what its first packet brought."""
-
-    _in_head = False
-    _head_bytes = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        self._one_write = OneWrite(transport, self.loop)
-        super().connection_made(cast(asyncio.Transport, self._one_write))
-
-    def on_response_complete(self) -> None:
-        self._one_write.flush()
-        super().on_response_complete()
-
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        went_on = self._in_head
-        super().data_received(data)
-        if went_on and self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response(f"The headers may have at most {MAX_HEAD_BYTES} bytes.")
-
-
 class _Server(uvicorn.Server):
     """Drains before it stops listening; uvicorn by itself stops listening first."""
 
@@ -199,7 +138,7 @@ async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI
     config = uvicorn.Config(
         app,
         loop="none",
-        http=Http,
+        http=Connection,
         ws="none",
         lifespan="off",  # entered here: uvicorn would log a traceback of what is wrong with a model, and lose the error
         log_config=None,

@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 
 from common.direct import Direct
 from common.drain import Drain, LastAnswers
-from common.http import NO_TELEMETRY, BodyLimit, KeyCheck, LocalOnly, install_problems
+from common.http import NO_TELEMETRY, Admission, BodyLimit, WithoutKey, install_problems, of_a_web_site
 from common.settings import GatewaySettings
 from gateway.routes import (
     batch,
@@ -106,13 +106,12 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     for routes in ROUTES:
         app.include_router(routes.router)
     _document(app, keyed=bool(settings.keys))
-    app.add_middleware(Direct, search.router, batch.router, sightings.router, enrol.router)
+    refusal = WithoutKey(settings.keys) if settings.keys else of_a_web_site
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
-    if settings.keys:
-        app.add_middleware(KeyCheck, keys=settings.keys)
-    else:
-        app.add_middleware(LocalOnly)
+    app.add_middleware(Admission, refusal=refusal)
     app.add_middleware(LastAnswers, drain=drain)
+    hot = (search.router, batch.router, sightings.router, enrol.router)
+    app.state.direct = Direct(app, drain, refusal, settings.body_bytes, *hot)
     app.state.drain = drain
     return app
 

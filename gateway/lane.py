@@ -107,6 +107,8 @@ class Lane:
             raise
         finally:
             timer.cancel()
+            for one in call.waiting:
+                one.call = None  # it goes now, with all that hangs on it, and not when the garbage collector comes
             self._let_pass(call)
 
     def _let_pass(self, call: Call) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from common.direct import Direct
 from common.drain import LastAnswers
-from common.http import NO_TELEMETRY, BodyLimit, KeyCheck, install_problems
+from common.http import NO_TELEMETRY, Admission, BodyLimit, WithoutKey, install_problems
 from common.settings import ShardSettings
 from shard.replica import Replica
 from shard.routes import calls, router
@@ -39,9 +39,10 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
     install_problems(app)
     app.include_router(router)
     app.include_router(calls)
-    app.add_middleware(Direct, calls)
+    refusal = WithoutKey([settings.cluster_key] if settings.cluster_key else [])
     app.add_middleware(BodyLimit, limit=settings.wire_bytes)
-    app.add_middleware(KeyCheck, keys=[settings.cluster_key] if settings.cluster_key else [])  # innermost first
+    app.add_middleware(Admission, refusal=refusal)  # innermost first
     app.add_middleware(LastAnswers, drain=replica.drain)
+    app.state.direct = Direct(app, replica.drain, refusal, settings.wire_bytes, calls)
     app.state.drain = replica.drain
     return app

@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 
-from common.direct import Direct, PlainRoute
 from common.http import install_problems
 
 
@@ -34,30 +33,6 @@ async def test_the_log_of_a_failure_names_the_route_and_not_the_face(caplog: pyt
         assert (await http.get("/faces/ada-lovelace")).status_code == 500
     text = "\n".join(logging.Formatter().format(record) for record in caplog.records if record.name != "httpx")
     assert "GET /faces/{face_id} failed" in text
-    assert "ada-lovelace" not in text
-
-
-async def test_what_a_direct_route_raises_is_told_and_logged_as_by_the_framework(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    router = APIRouter(route_class=PlainRoute)
-
-    @router.post("/faces/{face_id}/search")
-    async def broken(request: Request) -> None:
-        await request.form()
-        raise LookupError
-
-    made = FastAPI()
-    install_problems(made)
-    made.include_router(router)
-    made.add_middleware(Direct, router)
-    transport = httpx.ASGITransport(made, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
-        broken_form = await http.post("/faces/ada-lovelace/search", headers={"content-type": "multipart/form-data"})
-        assert (broken_form.status_code, broken_form.json()["code"]) == (400, "MALFORMED_BODY")
-        assert (await http.post("/faces/ada-lovelace/search")).status_code == 500
-    text = "\n".join(logging.Formatter().format(record) for record in caplog.records if record.name != "httpx")
-    assert "POST /faces/{face_id}/search failed" in text
     assert "ada-lovelace" not in text
 
 

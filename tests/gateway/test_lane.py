@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -166,3 +167,18 @@ async def test_a_defect_in_a_call_is_told_once_to_a_caller_with_several_queries(
         await ask(lane, query(), query())
     gc.collect()
     assert "RuntimeError" not in caplog.text
+
+
+async def test_what_was_answered_is_no_garbage_for_the_collector() -> None:
+    shard = Shard()
+    shard.gate.set()
+    gc.disable()
+    try:
+        (waiting,) = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60).enter([query()], Deadline(10))
+        outcome = weakref.ref(waiting.outcome)
+        await outcomes([waiting])
+        await settled()
+        del waiting
+        assert outcome() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,144 @@
+"""A client's connection: uvicorn's, but for hot requests (`common/direct`), which are answered without a detour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from starlette.types import Message, Scope
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from common.direct import Direct
+
+MAX_HEAD_BYTES = 64_000
+"""of a request, before its body; uvicorn would collect headers without end, and before any key is checked"""
+
+
+class HotCycle:
+    """A hot request and its answer. To uvicorn it is like a cycle of its own: there is one at a time, and what a client
+    sends before the answer is there waits for it."""
+
+    def __init__(self, connection: Connection, direct: Direct, scope: Scope) -> None:
+        self._connection = connection
+        self._direct = direct
+        self._scope = scope
+        self._unread = True
+        self._gone: asyncio.Future[None] | None = None
+        # What uvicorn looks at, and sets.
+        self.body = b""
+        self.more_body = True
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+
+    @property
+    def message_event(self) -> HotCycle:
+        """Which uvicorn sets; itself, but without a reference to itself, which would be the garbage collector's."""
+        return self
+
+    def set(self) -> None:
+        """More of the body is there, or the client has gone."""
+        if self.disconnected and self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    async def run(self) -> None:
+        """Answer, once the body is there."""
+        connection = self._connection
+        try:
+            response = await self._direct.answer(self._scope, self._receive)
+            if self._direct.drain.begun:
+                self.keep_alive = False
+            if not self.disconnected:
+                head = connection.head(response.status_code, response.raw_headers, keep_alive=self.keep_alive)
+                connection.transport.write(head + bytes(response.body))
+        except BaseException:
+            self.keep_alive = False  # what the client waits for will not come
+            raise
+        finally:
+            self.response_complete = True
+            if not self.keep_alive:
+                connection.transport.close()
+            connection.on_response_complete()
+
+    async def _receive(self) -> Message:
+        if self._unread:
+            self._unread = False
+            body, self.body = self.body, b""
+            return {"type": "http.request", "body": body, "more_body": False}
+        if not self.disconnected:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+        return {"type": "http.disconnect"}
+
+
+class Connection(HttpToolsProtocol):
+    """Refuses, besides, a request whose head goes on for more than the limit after what its first packet brought."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._direct: Direct | None = getattr(getattr(config.app, "state", None), "direct", None)
+        self._hot: HotCycle | None = None
+        """whose body is being read"""
+        self._in_head = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        went_on = self._in_head
+        super().data_received(data)
+        if went_on and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"The headers may have at most {MAX_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        direct, scope = self._direct, cast(Scope, self.scope)
+        if direct is None or not self._is_plain() or not direct.takes(self.parser.get_method(), self.url, scope):
+            super().on_headers_complete()
+            return
+        self._hot = HotCycle(self, direct, scope)
+        self.cycle = cast(Any, self._hot)
+
+    def _is_plain(self) -> bool:
+        """Whether nothing has to be minded but the request itself: no answer before it is still to be sent, or to be
+        read by the client."""
+        parser = self.parser
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.expect_100_continue
+            and not parser.should_upgrade()
+            and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+        )
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self._hot is not None:
+            task = self.loop.create_task(self._hot.run())
+            self._hot = None
+            self.tasks.add(task)  # which uvicorn waits for when it stops
+            task.add_done_callback(self.tasks.discard)
+
+    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+        """Of an answer. Raises ValueError for a value that would end its line."""
+        pieces = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            if HEADER_VALUE_RE.search(value):
+                raise ValueError("a control character in a header")
+            pieces += (name, b": ", value, b"\r\n")
+        pieces.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        return b"".join(pieces)
