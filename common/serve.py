@@ -43,11 +43,15 @@ BACKLOG = 1024
 Chosen = TypeVar("Chosen", GatewaySettings, ShardSettings)
 
 
-def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], FastAPI]) -> int:
+def serve(
+    settings_type: type[Chosen],
+    create_app: Callable[[Chosen, Redis], FastAPI],
+    connection: type[Connection] = Connection,
+) -> int:
     """Serve until a signal; returns the status: 0, 130 on Ctrl-C, 1 for a port that is taken, 2 for bad settings or
     models.
 
-    The app has its `Drain` as `app.state.drain`.
+    The app has its `Drain` as `app.state.drain`. `connection` is what each client's is.
     """
     try:
         settings = settings_type()
@@ -65,7 +69,7 @@ def serve(settings_type: type[Chosen], create_app: Callable[[Chosen, Redis], Fas
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has its own handler
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_serve(settings, create_app, listener))
+            return runner.run(_serve(settings, create_app, connection, listener))
         except KeyboardInterrupt:
             return 130
         except FacegridError as error:  # a model that cannot be used
@@ -132,13 +136,18 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _serve(settings: Chosen, create_app: Callable[[Chosen, Redis], FastAPI], listener: socket.socket) -> int:
+async def _serve(
+    settings: Chosen,
+    create_app: Callable[[Chosen, Redis], FastAPI],
+    connection: type[Connection],
+    listener: socket.socket,
+) -> int:
     redis = connect(settings.redis_url, settings.redis_timeout_s)
     app = create_app(settings, redis)
     config = uvicorn.Config(
         app,
         loop="none",
-        http=Connection,
+        http=connection,
         ws="none",
         lifespan="off",  # entered here: uvicorn would log a traceback of what is wrong with a model, and lose the error
         log_config=None,

@@ -7,11 +7,12 @@ import sys
 from common.serve import serve
 from common.settings import ShardSettings
 from shard.app import create_app
+from shard.call_protocol import CallProtocol
 
 
 def main() -> int:
     """Run until a signal; returns the exit status."""
-    return serve(ShardSettings, create_app)
+    return serve(ShardSettings, create_app, CallProtocol)
 
 
 if __name__ == "__main__":

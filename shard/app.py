@@ -14,6 +14,7 @@ from common.http import NO_TELEMETRY, Admission, BodyLimit, WithoutKey, install_
 from common.settings import ShardSettings
 from shard.replica import Replica
 from shard.routes import calls, router
+from shard.short_calls import ShortCalls
 
 
 def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
@@ -45,4 +46,5 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
     app.add_middleware(LastAnswers, drain=replica.drain)
     app.state.direct = Direct(app, replica.drain, refusal, settings.wire_bytes, calls)
     app.state.drain = replica.drain
+    app.state.short_calls = ShortCalls(replica.searcher, replica.drain, settings.cluster_key)
     return app

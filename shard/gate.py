@@ -21,6 +21,11 @@ class Gate:
         self._idle.set()
         self._writer = asyncio.Lock()
 
+    @property
+    def is_open(self) -> bool:
+        """No writer is inside or waits to come in. What does not give way to the event loop may search then."""
+        return self._open.is_set()
+
     @asynccontextmanager
     async def searching(self) -> AsyncIterator[None]:
         """Stay inside until the thread is done, cancelled or not: leaving lets the writer in."""

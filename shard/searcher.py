@@ -46,7 +46,7 @@ class Searcher:
         seconds = min(call.remaining_ms, MAX_WAIT_MS) / 1000
         if seconds <= 0:
             raise DeadlineExceeded("The caller's time was over when the call arrived.", field="remaining_ms")
-        if self._index.products(call) <= SHORT:
+        if self._is_short(call):
             await asyncio.sleep(0)  # a stream of them must not keep the writer out
             async with self._gate.searching():
                 _require_caller(hung_up)
@@ -59,6 +59,18 @@ class Searcher:
                 return await asyncio.shield(work)
         except TimeoutError:
             raise DeadlineExceeded("The search ran out of time.") from None
+
+    def at_once(self, call: SearchCall) -> tuple[QueryReply, ...] | None:
+        """The same for a short call that nothing has to wait for; None for any other, and for one that came too late.
+
+        Let the event loop turn between two of them: that is when a writer comes to wait at the gate.
+        """
+        if call.remaining_ms <= 0 or not self._gate.is_open or not self._is_short(call):
+            return None
+        return self._index.answer(call)
+
+    def _is_short(self, call: SearchCall) -> bool:
+        return self._index.products(call) <= SHORT
 
     async def _run(self, call: SearchCall, give_up_at: float, hung_up: Callable[[], bool]) -> tuple[QueryReply, ...]:
         # The thread first, then the gate: so the writer waits for searches that run, never for those that queue.

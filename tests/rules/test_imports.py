@@ -43,8 +43,8 @@ OWNERS = {
         "shard/replica.py",
         "shard/follower.py",
     ),
-    # The hot lane has one owner; httpx is what the command line and the local cluster speak to the gateway with.
-    "httptools": ("gateway/transport.py",),
+    # The hot lane has an owner at each end; httpx is how the command line and local clusters speak to the gateway.
+    "httptools": ("gateway/transport.py", "shard/short_calls.py"),
     "aiohttp": (),
     "httpx": (
         "deploy/client/http.py",
