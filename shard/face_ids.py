@@ -40,6 +40,11 @@ class FaceIds:
         """The ids at these positions."""
         return [raw.decode() for raw in self._ids[positions].tolist()]
 
+    def each(self, positions: Sequence[int]) -> list[str]:
+        """The same, for a few."""
+        item = self._ids.item
+        return [item(position).decode() for position in positions]
+
     @property
     def bytes_held(self) -> int:
         return self._ids.nbytes + self._table.nbytes

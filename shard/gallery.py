@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import repeat
 from types import MappingProxyType
 
 import numpy as np
 
-from common.types import VISITOR, KnownAs, Vectors
+from common.types import VISITOR, Kind, KnownAs, Vectors
 from shard.face_ids import FREE, FaceIds
 from shard.rows import Rows
 
@@ -25,8 +26,9 @@ ALL_VISITORS: Mapping[str, KnownAs] = MappingProxyType({})
 
 class Gallery:
     def __init__(self, dimension: int) -> None:
-        self._in = Rows(dimension)
-        self.run = self._in.take(0)
+        self.within = Rows(dimension)
+        """the rows among which its own lie"""
+        self.run = self.within.take(0)
         self.number = 0
         """whose slots they are, in the rows that it shares"""
         self.ids = FaceIds()
@@ -38,12 +40,12 @@ class Gallery:
 
     @property
     def dimension(self) -> int:
-        return self._in.dimension
+        return self.within.dimension
 
     @property
     def rows(self) -> Vectors:
         """(n, d), a view that the next write invalidates."""
-        return self._in.vectors[self.run.start : self.run.stop]
+        return self.within.vectors[self.run.start : self.run.stop]
 
     def face_id(self, position: int) -> str:
         return self.ids[position]
@@ -53,20 +55,29 @@ class Gallery:
         face_id = self.ids[slot - self.run.start]
         return face_id, self._known.get(face_id, VISITOR) if self._known else VISITOR
 
+    def faces(self, slots: Iterable[int]) -> tuple[list[str], Iterable[Kind], Iterable[str | None]]:
+        """The same of several, as columns: face ids, kinds, members."""
+        start, known = self.run.start, self._known
+        face_ids = self.ids.each([slot - start for slot in slots])
+        if not known:
+            return face_ids, repeat(Kind.VISITOR), repeat(None)
+        who = [known.get(face_id, VISITOR) for face_id in face_ids]
+        return face_ids, [kind for kind, _ in who], [member_id for _, member_id in who]
+
     def known_as(self, face_id: str) -> KnownAs:
         return self._known.get(face_id, VISITOR)
 
     def move_to(self, rows: Rows, number: int) -> None:
         """Lie in these rows from now on, as their gallery `number`, and give back the room before."""
         run = rows.take(self.run.count)
-        rows.copy_from(run, number, self._in, self.run)
-        self._in.give_back(self.run)
-        self._in, self.run, self.number = rows, run, number
+        rows.copy_from(run, number, self.within, self.run)
+        self.within.give_back(self.run)
+        self.within, self.run, self.number = rows, run, number
         self.ids.trim()
 
     def leave(self) -> None:
         """Give its room back; nothing may be asked of it any more."""
-        self._in.give_back(self.run)
+        self.within.give_back(self.run)
 
     def digest(self) -> str:
         """Equal for galleries with the same faces and, to the bit, the same rows, in whatever order they lie, known as
@@ -94,7 +105,7 @@ class Gallery:
         if rows.shape != (len(face_ids), self.dimension) or not np.isfinite(rows).all():
             raise ValueError(f"{len(face_ids)} faces need as many rows of {self.dimension} finite numbers")
         positions = self.ids.place(face_ids)
-        self._in.put(self.run, self.number, positions, rows, 1 if photos is None else photos)
+        self.within.put(self.run, self.number, positions, rows, 1 if photos is None else photos)
         if known or self._known:
             for face_id in face_ids:
                 self._know(face_id, known.get(face_id, VISITOR))
@@ -111,7 +122,7 @@ class Gallery:
             position = self.ids.drop(face_id)
             self._know(face_id, VISITOR)
             if position != FREE:
-                self._in.fill(self.run, position)
+                self.within.fill(self.run, position)
 
 
 def face_digest(face_id: str, row: Vectors, known_as: KnownAs = VISITOR) -> int:

@@ -9,6 +9,8 @@ Nothing here calls numpy's BLAS, which would start threads of its own: Faiss cou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import faiss
 import numpy as np
 
@@ -35,6 +37,25 @@ def nearest(probes: Vectors, rows: Vectors, width: int) -> tuple[Vectors, Slots]
     # What faiss.knn does, without its checks, which take as long as a search among a few hundred rows.
     faiss.knn_inner_product(asked, held, probes.shape[1], len(probes), len(rows), width, best, where)
     return scores, slots
+
+
+def nearest_of_each(
+    searches: Sequence[tuple[Vectors, int, int]], rows: Vectors, width: int
+) -> tuple[Vectors, Vectors, Slots]:
+    """Several searches, each of some probes (q, d) among the rows from a slot on up to another, `width` at least: all
+    probes, search after search, and what looks best to each, scores and slots, as of `nearest`."""
+    probes = np.concatenate([theirs for theirs, _, _ in searches])
+    scores = np.empty((len(probes), width), dtype=np.float32)
+    slots = np.empty((len(probes), width), dtype=np.int64)
+    dimension, pointer, at = rows.shape[1], faiss.swig_ptr, 0
+    for theirs, start, stop in searches:
+        end = at + len(theirs)
+        found = pointer(scores[at:end]), pointer(slots[at:end])
+        asked, held = pointer(probes[at:end]), pointer(rows[start:stop])
+        faiss.knn_inner_product(asked, held, dimension, end - at, stop - start, width, *found)
+        slots[at:end] += start
+        at = end
+    return probes, scores, slots
 
 
 def quick_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:

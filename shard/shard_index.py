@@ -10,9 +10,11 @@ The rows lie group by group (`shard.group`); how the queries of a call are answe
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from typing import TypeAlias
 
@@ -22,7 +24,8 @@ from common.cluster_map import StoreConfig
 from common.errors import WrongSpace
 from common.types import KnownAs, StoreView, Vectors
 from common.wire import Query, QueryReply, SearchCall
-from shard.answers import Asked, answered
+from shard.answers import SCANNED_AT_ONCE, Asked, answered
+from shard.at_home import Home, found_at_home
 from shard.gallery import Gallery
 from shard.group import Group
 from shard.nominees import Owners, Part, is_scanned
@@ -189,6 +192,9 @@ class ShardIndex:
         Raises WrongSpace if one of them has another embedding space or dimension, DeadlineExceeded once
         `time.monotonic()` passes `give_up_at`.
         """
+        found = self.answer_at_home(call, SCANNED_AT_ONCE) if time.monotonic() < give_up_at else None
+        if found is not None:
+            return found
         known: dict[int, Asked] = {}
         for query in call.queries:
             if id(query.stores) not in known:
@@ -197,6 +203,29 @@ class ShardIndex:
                 _check_space(part.group, call.space, query.probes.shape[1])
         asked = [known[id(query.stores)] for query in call.queries]
         return tuple(answered(call.queries, asked, self._numbers, give_up_at))
+
+    def answer_at_home(self, call: SearchCall, most: int) -> tuple[QueryReply, ...] | None:
+        """The same where each query is about one store, all of the same group. None where anything else is asked for,
+        where it takes more than `most` products, or where `found_at_home` has no answer."""
+        homes: list[Home] = []
+        views: list[StoreView] = []
+        products = 0
+        for stores, probes, top_k, _, passed_over in call.queries:
+            if len(stores) != 1 or passed_over is not None or top_k != call.queries[0].top_k:
+                return None
+            ((store, incarnation),) = stores.items()
+            served = self._served(store, incarnation)
+            if served is None or served.version < served.due or served.space != call.space:
+                return None
+            homes.append(Home(store, served.gallery, probes))
+            views.append(served.view)
+            products += len(probes) * len(served.gallery)
+        found = found_at_home(homes, call.queries[0].top_k) if homes and products <= most else None
+        if found is None:
+            return None
+        each = iter(found)
+        replies = zip(homes, views, strict=True)
+        return tuple([QueryReply({home.store: view}, tuple(islice(each, len(home.probes)))) for home, view in replies])
 
     def _asked(self, stores: Mapping[str, str]) -> Asked:
         if len(stores) == 1:

@@ -23,43 +23,56 @@ SCORE_SLACK = 1e-4
 NOT_SEARCHED = -1
 """where the version of a store would be"""
 ABSENT = StoreView(NOT_SEARCHED, 0)
+NOTHING: tuple[tuple[Any, ...], ...] = ((),) * len(Candidate._fields)
+"""the columns of no candidates"""
 LETTERS = {Kind.VISITOR: b"v", Kind.MEMBER: b"m", Kind.STAFF: b"s"}
 KINDS = {letter[0]: kind for kind, letter in LETTERS.items()}
 
 
+_pack_one = struct.Struct("<q").pack
+
+
 def pack_reply(replies: Sequence[QueryReply], call: SearchCall) -> bytes:
     """The answers to the queries of `call`, in their order."""
-    stores = [query.stores for query in call.queries]
-    scopes, scope_of = distinct(stores)
+    scopes, scope_of = distinct([query.stores for query in call.queries])
     searched = {at: reply.searched for at, reply in zip(scope_of, replies, strict=True)}
     places = [dict(zip(scope, range(len(scope)), strict=True)) for scope in scopes]
-    of_probes = [hits for reply in replies for hits in reply.candidates]
-    flat = [hit for hits in of_probes for hit in hits]
-    members = [(at, hit.member_id) for at, hit in enumerate(flat) if hit.member_id is not None]
+    counts: list[int] = []
+    stores: list[int] = []
+    every: list[Candidate] = []
+    for at, reply in zip(scope_of, replies, strict=True):
+        place = places[at]
+        for hits in reply.candidates:
+            counts.append(len(hits))
+            stores += [place[hit.store] for hit in hits]
+            every += hits
+    _, faces, scores, kinds, members, photos = zip(*every, strict=True) if every else NOTHING
+    bound = [] if members.count(None) == len(members) else [at for at, name in enumerate(members) if name is not None]
     return ormsgpack.packb(
         {
             "scopes": [_pack_views(scope, searched[at]) for at, scope in enumerate(scopes)],
-            "counts": _packed("H", [len(hits) for hits in of_probes]),
-            "stores": _packed(
-                "i",
-                [
-                    places[at][hit.store]
-                    for at, reply in zip(scope_of, replies, strict=True)
-                    for hits in reply.candidates
-                    for hit in hits
-                ],
-            ),
-            "faces": [hit.face_id for hit in flat],
-            "scores": _packed("f", [hit.score for hit in flat]),
-            "kinds": b"".join([LETTERS[hit.kind] for hit in flat]),
-            "photos": bytes([hit.photos for hit in flat]),
-            "bound": [at for at, _ in members],
-            "members": [member_id for _, member_id in members],
+            "counts": _packed("H", counts),
+            "stores": _packed("i", stores),
+            "faces": faces,
+            "scores": _packed("f", scores),
+            "kinds": _pack_kinds(kinds),
+            "photos": bytes(photos),
+            "bound": bound,
+            "members": [members[at] for at in bound],
         }
     )
 
 
+def _pack_kinds(kinds: tuple[Kind, ...]) -> bytes:
+    if kinds.count(Kind.VISITOR) == len(kinds):  # as most are; an enum's hash costs more than all the rest of a hit
+        return LETTERS[Kind.VISITOR] * len(kinds)
+    return b"".join([LETTERS[kind] for kind in kinds])
+
+
 def _pack_views(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> list[bytes]:
+    if len(scope) == 1:
+        (store,) = scope
+        return [*map(_pack_one, searched.get(store, ABSENT))]
     views = map(searched.get, scope, repeat(ABSENT))
     return [_packed("q", column) for column in zip(*views, strict=True)] or [b"", b""]
 

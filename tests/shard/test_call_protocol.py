@@ -268,7 +268,7 @@ async def test_what_is_wrong_with_a_call_is_said_by_the_app(one: Served) -> None
 
 async def test_what_nobody_foresaw_is_said_by_the_app(one: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = request(wire.pack_call(call(one)))
-    monkeypatch.setattr(one.replica.index, "answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(one.replica.index, "answer_at_home", lambda *_: 1 / 0)
     async with one.peer() as peer:
         assert problem(await peer.ask(raw)) == (b"HTTP/1.1 500", "INTERNAL")
 
