@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import Response
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from common import wire
+from common.direct import Direct
 from common.settings import ShardSettings
 from common.types import DLIB_SPACE
 from shard import searcher
@@ -37,7 +40,7 @@ class Served:
     address: tuple[str, int]
     connections: list[CallProtocol]
     by_app: list[str] = field(default_factory=list)
-    """the paths of requests that came to the app"""
+    """the paths of requests that came to the app, or to its endpoints directly"""
 
     @asynccontextmanager
     async def peer(self) -> AsyncIterator[Peer]:
@@ -86,6 +89,7 @@ async def served(settings: ShardSettings, redis: Redis) -> AsyncIterator[Served]
         server = await loop.create_server(connected, "127.0.0.1", 0)
         one = Served(replica, server.sockets[0].getsockname(), connections)
         config.loaded_app = noted(config.loaded_app, one.by_app)
+        app.state.direct.answer = noted_directly(app.state.direct, one.by_app)
         yield one
         server.close()
 
@@ -94,6 +98,16 @@ def noted(app: ASGIApp, paths: list[str]) -> ASGIApp:
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
         paths.append(scope["path"])
         await app(scope, receive, send)
+
+    return noting
+
+
+def noted_directly(direct: Direct, paths: list[str]) -> Callable[[Scope, Receive], Coroutine[Any, Any, Response]]:
+    answer = direct.answer
+
+    async def noting(scope: Scope, receive: Receive) -> Response:
+        paths.append(scope["path"])
+        return await answer(scope, receive)
 
     return noting
 
