@@ -10,7 +10,6 @@ The access log is off: paths name stores and faces.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -65,7 +64,6 @@ def serve(
     except OSError as error:
         return _complain(f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}.", 1)
     _log_as(settings.name)
-    _take_turns()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server has its own handler
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -84,14 +82,6 @@ def _complain(what: str, status: int) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
-
-
-def _take_turns() -> None:
-    """Ask not to take the processor from another process when woken. On two cores gateway and shards otherwise
-    interrupt each other in the middle of every write: a sixth of the searches a second."""
-    if hasattr(os, "SCHED_BATCH"):  # Linux
-        with contextlib.suppress(OSError):  # where it is forbidden nothing is wrong but the speed
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _log_as(name: str) -> None:
