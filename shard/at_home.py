@@ -8,23 +8,19 @@ as good as a nominee), where a store is small, or where anything else is asked f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice, repeat
 from typing import NamedTuple
 
 import numpy as np
 
-from common.types import Candidate, Vectors
+from common.types import Vectors
 from shard.gallery import Gallery
 from shard.products import exact_scores, nearest_of_each
-from shard.ranking import Found, margin
+from shard.ranking import Found, candidate, margin
 from shard.rows import Rows, Slots
 
 SPARE = 3
 """nominees beyond k; with so few, one answer in some thousands is not settled among a thousand faces"""
-
-_candidate = partial(tuple.__new__, Candidate)
-"""`Candidate` itself takes three times as long to make one"""
 
 
 class Home(NamedTuple):
@@ -64,5 +60,5 @@ def _candidates(rows: Rows, homes: Sequence[Home], slots: Slots, scores: list[li
         for theirs, score, photos in islice(lines, len(probes)):
             faces, kinds, members = gallery.faces(theirs)
             columns = zip(repeat(store), faces, score, kinds, members, photos, strict=False)
-            found.append(tuple(map(_candidate, columns)))
+            found.append(tuple(map(candidate, columns)))
     return found

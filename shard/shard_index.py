@@ -172,18 +172,21 @@ class ShardIndex:
 
     def products(self, call: SearchCall) -> int:
         """How many products of a probe and a row the call takes, or what takes as long."""
-        return sum(len(query.probes) * self._compared(query) for query in call.queries)
+        known: dict[int, Asked] = {}
+        return sum([len(query.probes) * self._compared(query, known) for query in call.queries])
 
-    def _compared(self, query: Query) -> int:
-        """Rows, for each probe."""
+    def _compared(self, query: Query, known: dict[int, Asked]) -> int:
+        """Rows, for each probe. `known`: what is asked for, by the identity of the stores."""
         if len(query.stores) == 1:
             served = self._served(*next(iter(query.stores.items())))
             return 0 if served is None else len(served.gallery)
+        if id(query.stores) not in known:
+            known[id(query.stores)] = self._asked(query.stores)
         homes = (self._stores[home].gallery for home in set(query.homes or ()) if home in self._stores)
         passed_over = max(map(len, homes), default=0)
         return sum(
             part.rows if query.exact or is_scanned(part, passed_over) else min(part.rows, CODED_AS)
-            for part in self._asked(query.stores).parts
+            for part in known[id(query.stores)].parts
         )
 
     def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
@@ -258,6 +261,8 @@ class ShardIndex:
         return Asked(searched, tuple(parts))
 
     def _numbers(self, group: Group, stores: Sequence[str]) -> Owners:
+        if len(stores) == 1:
+            return np.array([self._number(group, stores[0])], dtype=np.int32)
         numbers = {store: self._number(group, store) for store in set(stores)}
         return np.array([numbers[store] for store in stores], dtype=np.int32)
 
