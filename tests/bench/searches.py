@@ -33,8 +33,6 @@ EVERYWHERE = "strangers: missed at home, then searched for everywhere"
 TURNS = 3
 TURN_S = 2.0
 """of one load in one turn"""
-BATCHES_AT_ONCE = 4
-"""clients that send batches: enough that gateway, wire and shards all have work"""
 OPEN_CLIENTS = 64
 """of an open loop: so many that a request hardly ever waits for a connection"""
 INGEST_RATE = 200
@@ -78,13 +76,13 @@ class Served:
 
     async def home_batches(self) -> Measured:
         """`per_second` counts batches."""
-        return await load(self.port, self.loads.home_batches, BATCHES_AT_ONCE, MATCH, times=BATCH, seconds=TURN_S)
+        return await load(self.port, self.loads.home_batches, self.clients, MATCH, times=BATCH, seconds=TURN_S)
 
     async def strangers(self) -> Measured:
         return await load(self.port, self.loads.strangers, self.clients, seconds=TURN_S)
 
     async def stranger_batches(self) -> Measured:
-        return await load(self.port, self.loads.stranger_batches, BATCHES_AT_ONCE, seconds=TURN_S)
+        return await load(self.port, self.loads.stranger_batches, self.clients, seconds=TURN_S)
 
     async def bare(self, port: int) -> Measured:
         """The bare endpoint, sent what the routed searches send."""
@@ -146,7 +144,7 @@ async def at_home(served: Served, report: Report) -> Measured:
     line = timed(AT_HOME, f"search, {served.clients} clients", singles)
     report.add(line.beside(ratio(singles, bare), "bare endpoint", "≥ 0.45"))
     report.add(timed(AT_HOME, "search, 1 client", [await served.home(clients=1)]))
-    line = timed(AT_HOME, f"search:batch of {BATCH}", batches, BATCH)
+    line = timed(AT_HOME, f"search:batch of {BATCH}, {served.clients} clients", batches, BATCH)
     report.add(line.beside(ratio(batches, singles, BATCH), "singly", "≥ 8"))
     return middle(singles)
 
