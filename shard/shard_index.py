@@ -23,7 +23,7 @@ import numpy as np
 from common.cluster_map import StoreConfig
 from common.errors import WrongSpace
 from common.types import KnownAs, StoreView, Vectors
-from common.wire import Query, QueryReply, SearchCall
+from common.wire import Query, QueryReply, SearchCall, Views
 from shard.answers import SCANNED_AT_ONCE, Asked, answered
 from shard.at_home import Home, found_at_home
 from shard.gallery import Gallery
@@ -250,7 +250,7 @@ class ShardIndex:
         return Asked({store: served.view}, (Part.of(self._groups[served.key], [served.gallery]),))
 
     def _look_up(self, stores: Mapping[str, str]) -> Asked:
-        searched: dict[str, StoreView] = {}
+        searched = Views()
         galleries: defaultdict[GroupKey, list[Gallery]] = defaultdict(list)
         for store, incarnation in stores.items():
             served = self._served(store, incarnation)

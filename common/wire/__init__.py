@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from common.wire.call import Query, QueryReply, SearchCall, pack_call, unpack_call
 from common.wire.reply import pack_reply, unpack_reply
-from common.wire.scope import Scope
+from common.wire.scope import Scope, Views
 from common.wire.version import AwaitCall, pack_await, pack_version, unpack_await, unpack_version
 
 CONTENT_TYPE = "application/msgpack"
@@ -26,6 +26,7 @@ __all__ = [
     "QueryReply",
     "Scope",
     "SearchCall",
+    "Views",
     "pack_await",
     "pack_call",
     "pack_reply",

@@ -16,7 +16,7 @@ from common.limits import NAME
 from common.types import Candidate, Kind, StoreView
 from common.wire.call import QueryReply, SearchCall
 from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct
-from common.wire.scope import Scope
+from common.wire.scope import Scope, Views
 
 SCORE_SLACK = 1e-4
 """float32 rounding may lift a cosine a little over 1"""
@@ -36,12 +36,12 @@ def pack_reply(replies: Sequence[QueryReply], call: SearchCall) -> bytes:
     """The answers to the queries of `call`, in their order."""
     scopes, scope_of = distinct([query.stores for query in call.queries])
     searched = {at: reply.searched for at, reply in zip(scope_of, replies, strict=True)}
-    places = [dict(zip(scope, range(len(scope)), strict=True)) for scope in scopes]
+    told = [_told(scope, searched[at]) for at, scope in enumerate(scopes)]
     counts: list[int] = []
     stores: list[int] = []
     every: list[Candidate] = []
     for at, reply in zip(scope_of, replies, strict=True):
-        place = places[at]
+        place, _ = told[at]
         for hits in reply.candidates:
             counts.append(len(hits))
             stores += [place[hit.store] for hit in hits]
@@ -50,7 +50,7 @@ def pack_reply(replies: Sequence[QueryReply], call: SearchCall) -> bytes:
     bound = [] if members.count(None) == len(members) else [at for at, name in enumerate(members) if name is not None]
     return ormsgpack.packb(
         {
-            "scopes": [_pack_views(scope, searched[at]) for at, scope in enumerate(scopes)],
+            "scopes": [views for _, views in told],
             "counts": _packed("H", counts),
             "stores": _packed("i", stores),
             "faces": faces,
@@ -67,6 +67,20 @@ def _pack_kinds(kinds: tuple[Kind, ...]) -> bytes:
     if kinds.count(Kind.VISITOR) == len(kinds):  # as most are; an enum's hash costs more than all the rest of a hit
         return LETTERS[Kind.VISITOR] * len(kinds)
     return b"".join([LETTERS[kind] for kind in kinds])
+
+
+def _told(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> tuple[Mapping[str, int], Sequence[bytes]]:
+    """The place of each store, and their views."""
+    if not isinstance(searched, Views):
+        return _places(scope), _pack_views(scope, searched)
+    stores = list(scope)
+    if searched.told is None or searched.told[0] != stores:
+        searched.told = stores, _places(scope), _pack_views(scope, searched)
+    return searched.told[1:]
+
+
+def _places(scope: Mapping[str, str]) -> dict[str, int]:
+    return dict(zip(scope, range(len(scope)), strict=True))
 
 
 def _pack_views(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The stores that a query is about, as those keep them who ask about the same ones again and again."""
+"""The stores that a query is about, as those keep them who ask about the same ones again and again, or are asked."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ class Scope(dict[str, str]):
     @cached_property
     def names(self) -> Sequence[str]:
         return tuple(self)
+
+
+class Views(dict[str, StoreView]):
+    """store → view, and never changed: how far a shard has the stores that it is asked about. Until it has something
+    new of them, answers about them say it in the same bytes."""
+
+    told: tuple[Sequence[str], Mapping[str, int], Sequence[bytes]] | None = None
+    """to the last query about them: its stores in their order, the place of each, and the bytes"""

@@ -17,6 +17,7 @@ from common.wire import (
     QueryReply,
     Scope,
     SearchCall,
+    Views,
     pack_call,
     pack_reply,
     unpack_await,
@@ -84,6 +85,21 @@ def test_what_is_said_again_of_a_scope_is_read_as_the_same_object_and_what_is_ne
     )
     assert first.searched is again.searched
     assert (then.searched, partly, last.searched) == (newer.searched, fewer, SEARCHED)
+
+
+@pytest.mark.parametrize("searched", [SEARCHED, {"B": StoreView(0, 1)}])
+def test_views_are_told_to_each_call_in_the_order_of_its_stores(searched: dict[str, StoreView]) -> None:
+    views = Views(searched)
+    other_way = SearchCall(DLIB_SPACE, (Query(dict(reversed(STORES.items())), PROBES, top_k=2),), remaining_ms=500)
+    fewer = SearchCall(DLIB_SPACE, (Query({"B": "j"}, PROBES, top_k=2),), remaining_ms=500)
+    hits = tuple(hit for hit in HITS if hit.store in searched)
+    for call in (CALL, CALL, other_way, CALL):
+        packed = pack_reply([QueryReply(views, (hits, ()))], call)
+        assert packed == pack_reply([QueryReply(searched, (hits, ()))], call)
+        assert unpack_reply(packed, call) == (QueryReply(searched, (hits, ())),)
+    assert unpack_reply(pack_reply([QueryReply(views, (HITS[1:], ()))], fewer), fewer)[0].searched == {
+        "B": StoreView(0, 1)
+    }
 
 
 def test_a_candidate_of_a_store_that_a_scope_was_not_searched_for_is_garbage() -> None:
