@@ -21,6 +21,8 @@ from common import wire
 from common.direct import Direct
 from common.settings import ShardSettings
 from common.types import DLIB_SPACE
+from gateway.shard_client import ShardClient
+from gateway.transport import SocketTransport
 from shard import searcher
 from shard.app import create_app
 from shard.call_protocol import CallProtocol
@@ -154,6 +156,18 @@ async def test_a_short_call_never_comes_to_the_app_and_is_answered_to_the_byte_a
     assert here[0].startswith(b"HTTP/1.1 200 OK\r\ndate: today\r\n")
     assert found(here[1], asked) == "f3"
     assert one.connections[0].server_state.total_requests == 3
+
+
+async def test_what_a_gateway_sends_is_a_short_call(redis: Redis, redis_url: str) -> None:
+    writer = Writer(redis)
+    await writer.put(await writer.open("A"), {"f0": ROWS[0]})
+    settings = settings_for(redis_url).model_copy(update={"cluster_key": KEY})
+    async with served(settings, redis) as one:
+        client = ShardClient(transport := SocketTransport(), KEY)
+        host, port = one.address
+        (reply,) = await client.search(f"http://{host}:{port}", call(one))
+        await transport.close()
+        assert (reply.candidates[0][0].face_id, one.by_app) == ("f0", [])
 
 
 async def test_a_body_in_several_packets_is_collected(one: Served) -> None:
