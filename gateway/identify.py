@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,8 +38,7 @@ class Timing:
     fan_out_ms: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """Probes (n, d) of unit length, seen at one store."""
 
     home: StoreConfig
@@ -83,10 +82,9 @@ class Onward:
         return Found(tuple(candidates), coverage.with_home(self.passed_over, view))
 
 
-@dataclass(frozen=True, slots=True)
-class Identification:
+class Identification(NamedTuple):
     results: tuple[Identified, ...]
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing
 
 
 class Identifier:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from common.cluster_map import StoreConfig
 from common.errors import NothingSearched
@@ -28,8 +29,7 @@ SPARE = 2
 """candidates beyond the number of faces in the picture"""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What is known of a sighting before the search."""
 
     store: StoreConfig
@@ -44,8 +44,7 @@ class Sighting:
         return 1000 * time.time() - self.at_ms > window_ms(self.store)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What a search says of one face: `candidate` is who it is, None if there is nobody that it may be."""
 
     result: Identified
@@ -156,7 +155,7 @@ class Looker:
                 return None
             look = frame.take(result, frame.options(result.candidates, result.cut), asked.top_k)
             if not look.cut_off or top_k >= MAX_TOP_K:
-                return replace(look, cut_off=False)
+                return look._replace(cut_off=False)
             top_k *= 4
 
     def _asked(self, frame: Frame, top_k: int, scope: Scope = Scope.AUTO) -> Asked:

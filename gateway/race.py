@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from common.cluster_map import Heartbeat
 from common.errors import ShardFault
@@ -22,8 +21,7 @@ from gateway.hedging import Health, Pace
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+class Runner(NamedTuple):
     beat: Heartbeat
     started: float
 

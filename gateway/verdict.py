@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -35,8 +34,7 @@ class Why(StrEnum):
     """nobody matches, and not every store in scope was searched"""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """How to search: how many candidates, where, exactly or not, a threshold that overrides all others, the version
     of the home store that must be seen, how many photos each probe is the mean of, and whether the home store's margin
     counts."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +37,7 @@ class QueryReply(NamedTuple):
     """per probe, best first, ties by (store, face_id)"""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchCall:
+class SearchCall(NamedTuple):
     space: str
     queries: tuple[Query, ...]
     """of one dimension"""

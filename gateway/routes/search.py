@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
@@ -52,8 +51,7 @@ from gateway.verdict import Asked, Identified
 router = APIRouter(tags=["search"], route_class=PlainRoute)
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
+class Probes(NamedTuple):
     embeddings: Vectors
     seen: Sequence[Seen | None]
     """where each came from; None: sent as an embedding, or the mean of several photos"""
