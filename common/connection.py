@@ -26,7 +26,7 @@ class HotCycle:
         self._direct = direct
         self._scope = scope
         self._unread = True
-        self._gone: asyncio.Future[None] | None = None
+        self._changed: asyncio.Future[None] | None = None
         # What uvicorn looks at, and sets.
         self.body = b""
         self.more_body = True
@@ -41,11 +41,11 @@ class HotCycle:
 
     def set(self) -> None:
         """More of the body is there, or the client has gone."""
-        if self.disconnected and self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     async def run(self) -> None:
-        """Answer, once the body is there."""
+        """Answer, even where the body does not come: the endpoint knows how long it waits."""
         connection = self._connection
         try:
             response = await self._direct.answer(self._scope, self._receive)
@@ -64,13 +64,14 @@ class HotCycle:
             connection.on_response_complete()
 
     async def _receive(self) -> Message:
-        if self._unread:
-            self._unread = False
-            body, self.body = self.body, b""
-            return {"type": "http.request", "body": body, "more_body": False}
-        if not self.disconnected:
-            self._gone = asyncio.get_running_loop().create_future()
-            await self._gone
+        """The body in one piece, and whoever asks again waits for the client to go."""
+        while not self.disconnected:
+            if self._unread and not self.more_body:
+                self._unread = False
+                body, self.body = self.body, b""
+                return {"type": "http.request", "body": body, "more_body": False}
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
         return {"type": "http.disconnect"}
 
 
@@ -86,8 +87,6 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._direct: Direct | None = getattr(getattr(config.app, "state", None), "direct", None)
-        self._hot: HotCycle | None = None
-        """whose body is being read"""
         self._in_head = False
         self._head_bytes = 0
 
@@ -109,8 +108,11 @@ class Connection(HttpToolsProtocol):
         if direct is None or not self._is_plain() or not direct.takes(self.parser.get_method(), self.url, scope):
             super().on_headers_complete()
             return
-        self._hot = HotCycle(self, direct, scope)
-        self.cycle = cast(Any, self._hot)
+        hot = HotCycle(self, direct, scope)
+        self.cycle = cast(Any, hot)
+        task = self.loop.create_task(hot.run())
+        self.tasks.add(task)  # which uvicorn waits for when it stops
+        task.add_done_callback(self.tasks.discard)
 
     def _is_plain(self) -> bool:
         """Whether nothing has to be minded but the request itself: no answer before it is still to be sent, or to be
@@ -124,14 +126,6 @@ class Connection(HttpToolsProtocol):
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
         )
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        if self._hot is not None:
-            task = self.loop.create_task(self._hot.run())
-            self._hot = None
-            self.tasks.add(task)  # which uvicorn waits for when it stops
-            task.add_done_callback(self.tasks.discard)
 
     def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
         """Of an answer. Raises ValueError for a value that would end its line."""

@@ -58,7 +58,7 @@ class Direct:
     def takes(self, method: bytes, url: bytes, scope: Scope) -> bool:
         """Whether the request goes this way; then its scope, which has the headers, is complete."""
         raw_path, _, query = url.partition(b"?")
-        if b"%" in raw_path or not raw_path.isascii():
+        if b"%" in raw_path or b"#" in url or not raw_path.isascii():
             return False
         scope["path"] = path = raw_path.decode()
         for taken, regex, route in self._routes:

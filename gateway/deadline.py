@@ -16,7 +16,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
-        self._timeout = asyncio.timeout_at(self._end)  # event loops count by the same clock
+        self._timeout = asyncio.timeout(seconds)
 
     def remaining_s(self) -> float:
         return max(0.0, self._end - time.monotonic())

@@ -102,6 +102,10 @@ class ReplicaSet:
     async def search_each(self, asks: Sequence[ToShard], deadline: Deadline) -> list[list[ShardAnswer]]:
         """Ask the shards at the same time, until every store of each query has answered; never raises a ShardFault, it
         reports them."""
+        if len(asks) > 1 and any(len(ask.beats) > 1 for ask in asks):
+            # What one shard lacks is asked of its siblings at once, not when the slowest of the others has answered.
+            found = await asyncio.gather(*(self.search_each([ask], deadline) for ask in asks))
+            return [answers for (answers,) in found]
         waiting = [self._enter(ask, deadline) for ask in asks]
         firsts = iter(await outcomes([one for each in waiting for one in each]))
         answered, further = [], []

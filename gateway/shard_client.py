@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass
 
 from common import wire
@@ -46,7 +45,7 @@ class ShardClient:
     async def _post(self, url: str, body: bytes, timeout_s: float) -> bytes:
         try:
             # For the call as a whole: an answer that drips in would never run into a time-out between two reads.
-            async with asyncio.timeout_at(time.monotonic() + timeout_s + GRACE_S):
+            async with asyncio.timeout(timeout_s + GRACE_S):
                 reply = await self._transport.post(url, body, self._headers)
         except TimeoutError as error:
             raise ShardTimeout(f"{url} did not answer within {timeout_s:.3f} s.") from error

@@ -71,7 +71,7 @@ class Searcher:
             return None
         found = self._index.answer_at_home(call, SHORT)
         if found is None and self._is_short(call):
-            return self._index.answer(call)
+            return self._index.answer_fully(call)
         return found
 
     def _is_short(self, call: SearchCall) -> bool:

@@ -28,7 +28,7 @@ from shard.answers import SCANNED_AT_ONCE, Asked, answered
 from shard.at_home import Home, found_at_home
 from shard.gallery import Gallery
 from shard.group import Group
-from shard.nominees import Owners, Part, is_scanned
+from shard.nominees import SCANNED_ROWS, Owners, Part, is_scanned
 from shard.rows import NOBODY
 
 CODED_AS = 10_000
@@ -196,8 +196,10 @@ class ShardIndex:
         `time.monotonic()` passes `give_up_at`.
         """
         found = self.answer_at_home(call, SCANNED_AT_ONCE) if time.monotonic() < give_up_at else None
-        if found is not None:
-            return found
+        return self.answer_fully(call, give_up_at) if found is None else found
+
+    def answer_fully(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
+        """The same by the way that has an answer to everything."""
         known: dict[int, Asked] = {}
         for query in call.queries:
             if id(query.stores) not in known:
@@ -209,7 +211,7 @@ class ShardIndex:
 
     def answer_at_home(self, call: SearchCall, most: int) -> tuple[QueryReply, ...] | None:
         """The same where each query is about one store, all of the same group. None where anything else is asked for,
-        where it takes more than `most` products, or where `found_at_home` has no answer."""
+        where it takes more than `most` products, where codes are faster, or where `found_at_home` has no answer."""
         homes: list[Home] = []
         views: list[StoreView] = []
         products = 0
@@ -219,6 +221,8 @@ class ShardIndex:
             ((store, incarnation),) = stores.items()
             served = self._served(store, incarnation)
             if served is None or served.version < served.due or served.space != call.space:
+                return None
+            if len(served.gallery) > SCANNED_ROWS and self._groups[served.key].codes is not None:
                 return None
             homes.append(Home(store, served.gallery, probes))
             views.append(served.view)

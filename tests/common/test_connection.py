@@ -10,17 +10,16 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.server import ServerState
 
-from common.connection import MAX_HEAD_BYTES, Connection
+from common.connection import MAX_HEAD_BYTES
 from common.direct import MOST_BYTES, Direct, PlainRoute
 from common.drain import Drain, LastAnswers
 from common.errors import MalformedBody
 from common.http import Admission, BodyLimit, WithoutKey, install_problems
+from tests.sockets import listening
 
 KEY = "a key"
 LIMIT = 1000
@@ -55,6 +54,11 @@ class Served:
                     raise MalformedBody("This is no body.", field="body")
                 case "broken":
                     raise LookupError
+                case "hurried":
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.05):
+                            await request.body()
+                    return Response(b"too late")
             return Response(await request.body() + request.scope["query_string"], media_type="text/plain")
 
         app = FastAPI()
@@ -93,14 +97,8 @@ class Noted:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     made = Served()
-    config = uvicorn.Config(made.app(), log_config=None, ws="none", lifespan="off")
-    config.load()
-    state, loop = ServerState(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(config, state, {}, loop), "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    async with asyncio.timeout(20):
+    async with listening(made.app()) as made.port, asyncio.timeout(20):
         yield made
-    server.close()
 
 
 def post(what: bytes, body: bytes = b"", head: bytes = b"") -> bytes:
@@ -154,6 +152,7 @@ def unusual() -> Iterator[tuple[str, bytes, int]]:
     yield "chunked", HOT.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") % (b"echo", b"0\r\n\r\n"), 200
     yield "without a length", b"POST /hot/echo HTTP/1.1\r\nHost: x\r\nX-API-Key: a key\r\n\r\n", 200
     yield "another escape of the path", post(b"%65cho"), 200
+    yield "with a fragment", post(b"echo#fragment"), 200
     yield "to be closed", post(b"echo", head=b"Connection: close\r\n"), 200
     yield "old", post(b"echo").replace(b"HTTP/1.1", b"HTTP/1.0"), 200
     yield "to be told to go on", post(b"echo", head=b"Expect: 100-continue\r\n"), 100
@@ -184,6 +183,16 @@ async def test_a_body_may_come_in_pieces(served: Served) -> None:
             await writer.drain()
             await asyncio.sleep(0.001)
         assert (await answer(reader))[2] == b"some words"
+    assert served.by_framework == []
+
+
+async def test_an_answer_does_not_wait_for_a_body_that_nobody_waits_for(served: Served) -> None:
+    sent = post(b"hurried", b"some words")
+    async with served.connection() as (reader, writer):
+        writer.write(sent[:-5])
+        assert (await answer(reader))[2] == b"too late"
+        writer.write(sent[-5:] + post(b"echo", b"and on"))
+        assert (await answer(reader))[2] == b"and on"
     assert served.by_framework == []
 
 

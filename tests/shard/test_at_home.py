@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.types import DLIB_SPACE, Candidate, Kind, StoreView, Vectors
 from common.wire import Query, QueryReply, SearchCall
+from shard import shard_index
 from shard.at_home import SPARE
 from shard.gallery import Gallery
 from shard.shard_index import ServedStore, ShardIndex
@@ -60,6 +61,17 @@ def test_the_answers_are_those_of_one_product_a_store(
         (store,) = query.stores
         assert reply.searched == {store: StoreView(7, len(stores[store]))}
         assert list(reply.candidates) == [in_truth(stores, store, probe) for probe in query.probes]
+
+
+def test_a_large_store_is_left_to_the_codes_of_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of({"A": unit(20)})
+    monkeypatch.setattr(shard_index, "SCANNED_ROWS", 19)
+    assert at_home(index, asked(("A", unit(1)))) is not None
+    (group,) = index.groups
+    monkeypatch.setattr(group, "codes", object())
+    assert at_home(index, asked(("A", unit(1)))) is None
+    monkeypatch.setattr(shard_index, "SCANNED_ROWS", 20)
+    assert at_home(index, asked(("A", unit(1)))) is not None
 
 
 def test_members_and_photos_are_told() -> None:

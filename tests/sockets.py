@@ -1,0 +1,24 @@
+"""An app behind a real socket, as `common/serve` would serve it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
+
+from common.connection import Connection
+
+
+@contextlib.asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[int]:
+    """Its port. The lifespan is the caller's to enter."""
+    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
+    config.load()
+    state, loop = ServerState(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(config, state, {}, loop), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
