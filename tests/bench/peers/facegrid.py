@@ -1,4 +1,5 @@
-"""Facegrid itself: a local cluster, filled and searched through its gateway, in the same table."""
+"""Facegrid itself: a local cluster with a shard for each core, filled and searched through its gateway, in the same
+table."""
 
 from __future__ import annotations
 
@@ -17,10 +18,9 @@ from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
 from shard.recipe import CODED_FROM
 from tests.bench.faces import PHOTOS
-from tests.bench.peers import POLL_S, Ordinary, Positions, by_store, positions
+from tests.bench.peers import CORES, POLL_S, Ordinary, Positions, by_store, positions
 from tests.bench.peers.http_client import Http
 
-SHARDS = 3
 AT_ONCE = 4
 """bulk enrolments"""
 BATCH = 64
@@ -35,7 +35,7 @@ class Facegrid(Ordinary):
 
     @cached_property
     def _cluster(self) -> LocalCluster:
-        return LocalCluster(self.folder / "data", shards=SHARDS, port=free_port())
+        return LocalCluster(self.folder / "data", shards=CORES, port=free_port())
 
     def start(self) -> None:
         os.environ["FACEGRID_ENCODER_WORKERS"] = "0"
