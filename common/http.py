@@ -214,13 +214,14 @@ def of_a_web_site(scope: Scope) -> FacegridError | None:
     A browser sends any site's form, with a photo in it, to 127.0.0.1, and a site whose name is pointed here (DNS
     rebinding) may read the answers. Browsers tell both: `Host` is the name they called, `Origin` the page that sent.
     """
-    told: dict[bytes, bytes] = {}
+    host = origin = None
     twice = False
     for name, value in scope["headers"]:
-        if name in {b"host", b"origin"}:
-            twice = twice or name in told
-            told[name] = value
-    if not twice and not _is_foreign(told.get(b"host"), told.get(b"origin")):
+        if name == b"host":
+            twice, host = twice or host is not None, value
+        elif name == b"origin":
+            twice, origin = twice or origin is not None, value
+    if not twice and not _is_foreign(host, origin):
         return None
     return Unauthorized(
         "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."

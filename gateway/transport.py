@@ -67,6 +67,17 @@ def target_of(url: str) -> Target:
     return Target(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path or "/")
 
 
+@lru_cache(maxsize=4096)
+def _head(target: Target, *headers: tuple[str, str]) -> bytes:
+    """Of a request, but for the length of its body. Raises ValueError where a line would end before its end."""
+    lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    head = "".join(f"{line}\r\n" for line in lines)
+    if head.count("\n") != len(lines):
+        raise ValueError("a line break within a line")
+    return head.encode()
+
+
 class Connection(asyncio.Protocol):
     """One call at a time. httptools calls the `on_…` methods."""
 
@@ -177,13 +188,9 @@ class SocketTransport:
             raise ShardUnreachable(f"{url}: {why}.") from error
 
     async def _call(self, connection: Connection, target: Target, body: bytes, headers: dict[str, str]) -> Reply:
-        lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([*lines, "\r\n"])
         try:
-            if head.count("\n") != len(lines) + 1:  # it would end the line, or the head, for whoever reads it
-                raise ValueError("a line break within a line")
-            reply = await connection.call(head.encode() + body)
+            head = _head(target, *headers.items())
+            reply = await connection.call(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         except BaseException:  # given up, too: the answer may still come, and would be the next call's
             connection.close()
             raise

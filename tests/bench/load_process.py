@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from math import inf
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
+"""read at once; the room for four times as much is asked of the system for every answer, which takes 13 microseconds"""
 OK = b"HTTP/1.1 2"
 
 
