@@ -21,7 +21,7 @@ from shard.searcher import Searcher
 
 LONGEST_HEAD = 1024
 LONGEST_BODY = 65_536
-"""of a call that may be short: 50 searches at home, twice over"""
+"""of a call that may be short: the probes of 120 searches at home, and their stores"""
 HEADS = 1024
 """remembered; those of a gateway differ in the lengths that they say"""
 HEADERS = frozenset({b"host", b"content-length", b"content-type", b"x-api-key"})
