@@ -24,7 +24,7 @@ SHORT = 120_000
 """Rows times probes of a call that is answered where it arrives: 120 searches at home, or 12 by codes, up to three
 milliseconds of one core for which everything else waits. The way to a thread and back costs half a millisecond of CPU:
 7 probes among 333,000 rows took 390 us each on it, and 330 without; 16 clients who look for strangers everywhere had an
-eighth more answers a second with 160,000 than with 80,000, and searches at home beside them waited as long as before."""
+eighth more answers a second with 160,000 than with 80,000, and searches at home beside them waited no longer."""
 
 
 def nobody_hung_up() -> bool:
