@@ -114,13 +114,16 @@ class Connection(HttpToolsProtocol):
         self.tasks.add(task)  # which uvicorn waits for when it stops
         task.add_done_callback(self.tasks.discard)
 
+    @property
+    def is_free(self) -> bool:
+        """No answer is still to be made, or to be read by the client."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
     def _is_plain(self) -> bool:
-        """Whether nothing has to be minded but the request itself: no answer before it is still to be sent, or to be
-        read by the client."""
+        """Whether nothing has to be minded but the request itself."""
         parser = self.parser
         return (
-            (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused
+            self.is_free
             and not self.expect_100_continue
             and not parser.should_upgrade()
             and parser.should_keep_alive()

@@ -30,6 +30,8 @@ DOUBTED_WAIT_S = 0.1
 """how long a write waits for a replica in doubt: one that hangs must not make every enrolment slow"""
 FORGET_ABOVE = 10_000
 """replicas remembered; more are surely long gone (a shard takes a new port at every start)"""
+NOBODY = First(None, (), (Cause(None, ShardUnreachable.code),))
+"""what a query gets of a shard that has no replica"""
 
 
 class Question(NamedTuple):
@@ -77,12 +79,6 @@ class ShardAnswer:
     replies: list[QueryReply]
     searched: Mapping[str, StoreView]
     causes: list[Cause]
-    left: Sequence[Heartbeat] = ()
-    """replicas that may still be asked"""
-
-    @classmethod
-    def of_nobody(cls) -> ShardAnswer:
-        return cls([], {}, [Cause(None, ShardUnreachable.code)])
 
     def take(self, reply: QueryReply) -> None:
         self.replies.append(reply)
@@ -110,10 +106,13 @@ class ReplicaSet:
         firsts = iter(await outcomes([one for each in waiting for one in each]))
         answered, further = [], []
         for track, beats, queries in asks:
-            answers = [_answer(next(firsts)) if beats else ShardAnswer.of_nobody() for _ in queries]
-            for query, answer in zip(queries, answers, strict=True):
-                if answer.left and len(answer.searched) < len(query.stores):
-                    further.append(self._ask_on(track, list(answer.left), query, answer, deadline))
+            theirs = [next(firsts) if beats else NOBODY for _ in queries]
+            answers = [_answer(first) for first in theirs]
+            further += [
+                self._ask_on(track, list(first.left), query, answer, deadline)
+                for first, query, answer in zip(theirs, queries, answers, strict=True)
+                if first.left and len(answer.searched) < len(query.stores)
+            ]
             answered.append(answers)
         if further:
             await asyncio.gather(*further)
@@ -227,8 +226,8 @@ class ReplicaSet:
 
 def _answer(first: First) -> ShardAnswer:
     if first.reply is None:
-        return ShardAnswer([], {}, list(first.causes), first.left)
-    return ShardAnswer([first.reply], first.reply.searched, list(first.causes), first.left)
+        return ShardAnswer([], {}, list(first.causes))
+    return ShardAnswer([first.reply], first.reply.searched, list(first.causes))
 
 
 def _causes(race: Race[Any]) -> list[Cause]:

@@ -46,5 +46,5 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
     app.add_middleware(LastAnswers, drain=replica.drain)
     app.state.direct = Direct(app, replica.drain, refusal, settings.wire_bytes, calls)
     app.state.drain = replica.drain
-    app.state.short_calls = ShortCalls(replica.searcher, replica.drain, settings.cluster_key)
+    app.state.short_calls = ShortCalls(replica.searcher, replica.drain, refusal)
     return app

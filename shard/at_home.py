@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.types import Vectors
+from common.types import Vectors, candidate_of
 from shard.gallery import Gallery
 from shard.products import exact_scores, nearest_of_each
-from shard.ranking import Found, candidate, margin
+from shard.ranking import Found, margin
 from shard.rows import Rows, Slots
 
 SPARE = 3
@@ -60,5 +60,5 @@ def _candidates(rows: Rows, homes: Sequence[Home], slots: Slots, scores: list[li
         for theirs, score, photos in islice(lines, len(probes)):
             faces, kinds, members = gallery.faces(theirs)
             columns = zip(repeat(store), faces, score, kinds, members, photos, strict=False)
-            found.append(tuple(map(candidate, columns)))
+            found.append(tuple(map(candidate_of, columns)))
     return found

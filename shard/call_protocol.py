@@ -71,12 +71,7 @@ class CallProtocol(Connection):
     @property
     def _rests(self) -> bool:
         """Nothing is being read, answered or left to be sent."""
-        return (
-            not self._in_message
-            and (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
-        )
+        return not self._in_message and self.is_free and not self.transport.is_closing()
 
     def _is_answered(self, data: bytes) -> bool:
         """Whether it is the business of this class: a short call, answered now or once the rest of it is there."""
@@ -95,11 +90,9 @@ class CallProtocol(Connection):
         return True
 
     def _send(self, answer: bytes) -> None:
-        """As uvicorn writes what the app's route answers."""
-        head = [b"HTTP/1.1 200 OK\r\n"]
-        head += [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        head.append(b"content-length: %d\r\ncontent-type: %b\r\n\r\n" % (len(answer), wire.CONTENT_TYPE.encode()))
-        self.transport.write(b"".join([*head, answer]))
+        """As what the app's route answers is written."""
+        headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", wire.CONTENT_TYPE.encode())]
+        self.transport.write(self.head(200, headers, keep_alive=True) + answer)
         self.server_state.total_requests += 1
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:

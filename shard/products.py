@@ -29,13 +29,7 @@ def use_one_openmp_thread() -> None:
 def nearest(probes: Vectors, rows: Vectors, width: int) -> tuple[Vectors, Slots]:
     """Per probe of (q, d) the `width` rows that look best, at most all: float32 scores and positions, both (q, width),
     best first."""
-    width = min(width, len(rows))
-    probes, rows = np.ascontiguousarray(probes), np.ascontiguousarray(rows)
-    scores = np.empty((len(probes), width), dtype=np.float32)
-    slots = np.empty((len(probes), width), dtype=np.int64)
-    asked, held, best, where = (faiss.swig_ptr(array) for array in (probes, rows, scores, slots))
-    # What faiss.knn does, without its checks, which take as long as a search among a few hundred rows.
-    faiss.knn_inner_product(asked, held, probes.shape[1], len(probes), len(rows), width, best, where)
+    _, scores, slots = nearest_of_each([(probes, 0, len(rows))], np.ascontiguousarray(rows), min(width, len(rows)))
     return scores, slots
 
 
@@ -52,6 +46,7 @@ def nearest_of_each(
         end = at + len(theirs)
         found = pointer(scores[at:end]), pointer(slots[at:end])
         asked, held = pointer(probes[at:end]), pointer(rows[start:stop])
+        # What faiss.knn does, without its checks, which take as long as a search among a few hundred rows.
         faiss.knn_inner_product(asked, held, dimension, end - at, stop - start, width, *found)
         slots[at:end] += start
         at = end

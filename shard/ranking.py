@@ -9,13 +9,12 @@ galleries, groups and shards. Codes can miss a row; what they nominate is scored
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from common.types import Candidate, Vectors
+from common.types import Candidate, Vectors, candidate_of
 from shard.group import Group
 from shard.nominees import Owners, Part, coded, every_slot, scanned
 from shard.products import exact_scores
@@ -26,9 +25,6 @@ SPARE = 8
 WIDENING = 16
 
 Found: TypeAlias = list[tuple[Candidate, ...]]
-
-candidate: Callable[[Iterable[Any]], Candidate] = partial(tuple.__new__, Candidate)
-"""of its columns: `Candidate` itself takes three times as long to make one"""
 
 
 def margin(dimension: int) -> float:
@@ -143,6 +139,6 @@ def _candidates(group: Group, slots: Slots, scores: Vectors) -> Found:
         for slot, score, owner, photos in zip(*line, strict=True):
             if slot >= 0:
                 face_id, (kind, member_id) = galleries[owner].face(slot)
-                hits.append(candidate((stores[owner], face_id, score, kind, member_id, photos)))
+                hits.append(candidate_of((stores[owner], face_id, score, kind, member_id, photos)))
         found.append(tuple(hits))
     return found

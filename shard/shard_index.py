@@ -172,21 +172,23 @@ class ShardIndex:
 
     def products(self, call: SearchCall) -> int:
         """How many products of a probe and a row the call takes, or what takes as long."""
-        known: dict[int, Asked] = {}
-        return sum([len(query.probes) * self._compared(query, known) for query in call.queries])
+        at_home = [query for query in call.queries if len(query.stores) == 1]
+        wide = [query for query in call.queries if len(query.stores) != 1]
+        products = [len(query.probes) * self._rows_at_home(query) for query in at_home]
+        asked = zip(wide, self._asked_each(wide), strict=True)
+        return sum(products) + sum([len(query.probes) * self._compared(query, one) for query, one in asked])
 
-    def _compared(self, query: Query, known: dict[int, Asked]) -> int:
-        """Rows, for each probe. `known`: what is asked for, by the identity of the stores."""
-        if len(query.stores) == 1:
-            served = self._served(*next(iter(query.stores.items())))
-            return 0 if served is None else len(served.gallery)
-        if id(query.stores) not in known:
-            known[id(query.stores)] = self._asked(query.stores)
+    def _rows_at_home(self, query: Query) -> int:
+        served = self._served(*next(iter(query.stores.items())))
+        return 0 if served is None else len(served.gallery)
+
+    def _compared(self, query: Query, asked: Asked) -> int:
+        """Rows, for each probe."""
         homes = (self._stores[home].gallery for home in set(query.homes or ()) if home in self._stores)
         passed_over = max(map(len, homes), default=0)
         return sum(
             part.rows if query.exact or is_scanned(part, passed_over) else min(part.rows, CODED_AS)
-            for part in known[id(query.stores)].parts
+            for part in asked.parts
         )
 
     def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
@@ -200,13 +202,10 @@ class ShardIndex:
 
     def answer_fully(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
         """The same by the way that has an answer to everything."""
-        known: dict[int, Asked] = {}
-        for query in call.queries:
-            if id(query.stores) not in known:
-                known[id(query.stores)] = self._asked(query.stores)
-            for part in known[id(query.stores)].parts:
+        asked = self._asked_each(call.queries)
+        for query, one in zip(call.queries, asked, strict=True):
+            for part in one.parts:
                 _check_space(part.group, call.space, query.probes.shape[1])
-        asked = [known[id(query.stores)] for query in call.queries]
         return tuple(answered(call.queries, asked, self._numbers, give_up_at))
 
     def answer_at_home(self, call: SearchCall, most: int) -> tuple[QueryReply, ...] | None:
@@ -233,6 +232,14 @@ class ShardIndex:
         each = iter(found)
         replies = zip(homes, views, strict=True)
         return tuple([QueryReply({home.store: view}, tuple(islice(each, len(home.probes)))) for home, view in replies])
+
+    def _asked_each(self, queries: Sequence[Query]) -> list[Asked]:
+        """By each query; those about the very same stores share it."""
+        known: dict[int, Asked] = {}
+        for query in queries:
+            if id(query.stores) not in known:
+                known[id(query.stores)] = self._asked(query.stores)
+        return [known[id(query.stores)] for query in queries]
 
     def _asked(self, stores: Mapping[str, str]) -> Asked:
         if len(stores) == 1:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, repeat
 from typing import Any
 
@@ -13,7 +12,7 @@ import ormsgpack
 
 from common.errors import ShardGarbage
 from common.limits import NAME
-from common.types import Candidate, Kind, StoreView
+from common.types import Candidate, Kind, StoreView, candidate_of
 from common.wire.call import QueryReply, SearchCall
 from common.wire.reading import UNREADABLE, array, as_bytes, as_text, distinct
 from common.wire.scope import Scope, Views
@@ -155,11 +154,7 @@ def _hits(
     kinds = [KINDS[letter] for letter in as_bytes(body["kinds"])]
     members = _members(body["bound"], body["members"], kinds)
     columns = zip(stores, faces, scores.tolist(), kinds, members, photos, strict=True)
-    return list(map(_candidate, columns))
-
-
-_candidate: Callable[[Iterable[Any]], Candidate] = partial(tuple.__new__, Candidate)
-"""`Candidate._make` counts its fields once more, which costs twice as much as the rest of it"""
+    return list(map(candidate_of, columns))
 
 
 def _lacks_some(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> bool:
