@@ -65,7 +65,8 @@ class Servers:
         """The other one becomes the primary, and the old one, alive, its replica."""
         port = self.primary()
         with client(self.sentinel) as asked:
-            asked.execute_command("SENTINEL", "FAILOVER", SERVICE)
+            # Refused (NOGOODSLAVE) while the Sentinel has not yet heard from the replica, or not for 500 ms.
+            until(lambda: asked.execute_command("SENTINEL", "FAILOVER", SERVICE))
         until(lambda: self.primary() != port)
 
     def until_replicated(self) -> None:
