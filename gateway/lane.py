@@ -42,7 +42,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Call:
-    waiting: Sequence[Waiting]
+    waiting: Sequence[Waiting] = ()
     holds: bool = True
     """it counts among those at once"""
     task: asyncio.Task[None] | None = None
@@ -75,10 +75,8 @@ class Lane:
 
     def _leave(self) -> None:
         self._due = False
-        while self._holding < self._at_once() and (next_ones := self._next_ones()):
-            call = Call(next_ones)
-            for one in next_ones:
-                one.call = call
+        if self._queue and self._holding < self._at_once():
+            call = Call()
             self._holding += 1
             call.task = asyncio.create_task(self._run(call))
 
@@ -95,6 +93,13 @@ class Lane:
         return found
 
     async def _run(self, call: Call) -> None:
+        call.waiting = self._next_ones()  # only now: more have come since the call was due
+        for one in call.waiting:
+            one.call = call
+        self._leave()  # with what this call does not take
+        if not call.waiting:
+            self._let_pass(call)
+            return
         timer = asyncio.get_running_loop().call_later(self._patience_s(), self._let_pass, call)
         try:
             for one, first in zip(call.waiting, await self._send(call.waiting), strict=True):

@@ -5,12 +5,12 @@ Every failure becomes a ShardFault that says whether a sibling replica may do be
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 
 from common import wire
-from common.errors import ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
+from common.errors import DeadlineExceeded, ShardGarbage, ShardRejected, ShardTimeout, ShardUnreachable
+from gateway.deadline import Deadline
 from gateway.transport import Transport
 
 GRACE_S = 0.25
@@ -45,9 +45,9 @@ class ShardClient:
     async def _post(self, url: str, body: bytes, timeout_s: float) -> bytes:
         try:
             # For the call as a whole: an answer that drips in would never run into a time-out between two reads.
-            async with asyncio.timeout(timeout_s + GRACE_S):
+            async with Deadline(timeout_s + GRACE_S):
                 reply = await self._transport.post(url, body, self._headers)
-        except TimeoutError as error:
+        except DeadlineExceeded as error:
             raise ShardTimeout(f"{url} did not answer within {timeout_s:.3f} s.") from error
         if reply.status >= 500:
             raise ShardUnreachable(f"{url} answered {reply.status}.")
