@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from starlette.types import Message, Scope
@@ -132,10 +133,12 @@ class Connection(HttpToolsProtocol):
 
     def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
         """Of an answer. Raises ValueError for a value that would end its line."""
-        pieces = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            if HEADER_VALUE_RE.search(value):
-                raise ValueError("a control character in a header")
-            pieces += (name, b": ", value, b"\r\n")
-        pieces.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        return b"".join(pieces)
+        lines = [_line(name, value) for name, value in (*self.server_state.default_headers, *headers)]
+        return b"".join([STATUS_LINE[status], *lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n"])
+
+
+@lru_cache(maxsize=1024)
+def _line(name: bytes, value: bytes) -> bytes:
+    if HEADER_VALUE_RE.search(value):
+        raise ValueError("a control character in a header")
+    return b"%b: %b\r\n" % (name, value)

@@ -99,4 +99,4 @@ def mean_row(templates: Vectors) -> Vectors:
 
 def distance(score: float) -> float:
     """Euclidean distance of two unit vectors whose cosine is `score`."""
-    return math.sqrt(max(0.0, 2.0 - 2.0 * score))
+    return math.sqrt(2.0 - 2.0 * score) if score < 1.0 else 0.0  # rounding may lift a score a little over 1

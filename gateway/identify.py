@@ -34,8 +34,8 @@ Done = TypeVar("Done")
 
 @dataclass(slots=True)
 class Timing:
-    home_ms: float = 0.0
-    fan_out_ms: float = 0.0
+    home_s: float = 0.0
+    fan_out_s: float = 0.0
 
 
 class Asking(NamedTuple):
@@ -114,7 +114,7 @@ class Identifier:
 
         started = time.perf_counter()
         at_home = await self._at_home(askings, asked, deadline)
-        timing.home_ms = _ms_since(started)
+        timing.home_s = time.perf_counter() - started
         answers, going = [], []
         for one, found in zip(askings, at_home, strict=True):
             further = asked.scope is not Scope.STORE and len(self._view.group_of(one.home)) > 1
@@ -153,7 +153,7 @@ class Identifier:
             by_group.setdefault(self._view.group_of(onward.asking.home), []).append(onward)
         started = time.perf_counter()
         found = await _all([self._in_group(group, each, asked, deadline) for group, each in by_group.items()])
-        timing.fan_out_ms = _ms_since(started)
+        timing.fan_out_s = time.perf_counter() - started
         return [pair for pairs in found for pair in pairs]
 
     async def _in_group(
@@ -215,7 +215,3 @@ def _question(asking: Asking, asked: Asked) -> Question:
 async def _all(searches: Sequence[Coroutine[Any, Any, Done]]) -> Sequence[Done]:
     """Their results; one by itself needs no task of its own."""
     return [await searches[0]] if len(searches) == 1 else await asyncio.gather(*searches)
-
-
-def _ms_since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000

