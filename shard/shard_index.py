@@ -23,7 +23,7 @@ import numpy as np
 from common.cluster_map import StoreConfig
 from common.errors import WrongSpace
 from common.types import KnownAs, StoreView, Vectors
-from common.wire import Query, QueryReply, SearchCall, Views
+from common.wire import Query, QueryReply, Scope, SearchCall, Views
 from shard.answers import SCANNED_AT_ONCE, Asked, answered
 from shard.at_home import Home, found_at_home
 from shard.gallery import Gallery
@@ -245,12 +245,12 @@ class ShardIndex:
         if len(stores) == 1:
             return self._look_up_one(*next(iter(stores.items())))
         last = self._last_asked
-        if last is not None and last[0] == stores:
+        if last is not None and (last[0] is stores or last[0] == stores):
             return last[1]
         changes = self._changes
         asked = self._look_up(stores)
         if changes == self._changes:  # `note_due` may come while a search looks up on its thread
-            self._last_asked = dict(stores), asked
+            self._last_asked = stores if isinstance(stores, Scope) else dict(stores), asked
         return asked
 
     def _look_up_one(self, store: str, incarnation: str) -> Asked:

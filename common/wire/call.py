@@ -12,7 +12,7 @@ from common.errors import FacegridError, MalformedBody
 from common.limits import MAX_TOP_K
 from common.types import Candidate, StoreView, Vectors
 from common.wire.reading import UNREADABLE, as_bytes, as_text, distinct, packed
-from common.wire.scope import Scope
+from common.wire.scope import Scope, checked, scope_of
 
 UNIT_SLACK = 1e-3
 """how far from 1 the length of a probe may be; scores are cosines only of unit vectors"""
@@ -97,10 +97,8 @@ def _matrix(raw: object, dimension: int) -> Vectors:
     return probes
 
 
-def _stores(item: dict[str, str]) -> dict[str, str]:
-    "".join(item)  # raises TypeError for what is no text; all at once: there may be a thousand
-    "".join(item.values())
-    return item
+def _stores(sent: dict[str, str] | bytes) -> Mapping[str, str]:
+    return scope_of(sent) if isinstance(sent, bytes) else checked(sent)
 
 
 def _homes(homes: Sequence[object] | None, count: int) -> list[str] | None:

@@ -72,8 +72,8 @@ def _told(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> tuple[
     """The place of each store, and their views."""
     if not isinstance(searched, Views):
         return _places(scope), _pack_views(scope, searched)
-    stores = list(scope)
-    if searched.told is None or searched.told[0] != stores:
+    stores = _names(scope)
+    if searched.told is None or (searched.told[0] is not stores and searched.told[0] != stores):
         searched.told = stores, _places(scope), _pack_views(scope, searched)
     return searched.told[1:]
 
@@ -162,7 +162,7 @@ def _lacks_some(scope: Mapping[str, str], searched: Mapping[str, StoreView]) -> 
 
 
 def _names(scope: Mapping[str, str]) -> Sequence[str]:
-    return scope.names if isinstance(scope, Scope) else list(scope)
+    return scope.names if isinstance(scope, Scope) else tuple(scope)
 
 
 def _members(bound: Sequence[int], members: Sequence[object], kinds: Sequence[Kind]) -> list[str | None]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import ormsgpack
 
 from common.types import StoreView
+
+MANY = 16
+"""stores, of which the mapping is worth remembering"""
+REMEMBERED = 8
 
 
 class Scope(dict[str, str]):
@@ -21,12 +25,28 @@ class Scope(dict[str, str]):
     """the last answer about these stores, as it came and as it was read"""
 
     @cached_property
-    def packed(self) -> ormsgpack.Fragment:
-        return ormsgpack.Fragment(ormsgpack.packb(dict(self)))
+    def packed(self) -> ormsgpack.Fragment | bytes:
+        """As a call has it: a mapping, or where there are many stores the bytes of one, which `scope_of` reads."""
+        raw = ormsgpack.packb(dict(self))
+        return raw if len(self) >= MANY else ormsgpack.Fragment(raw)
 
     @cached_property
     def names(self) -> Sequence[str]:
         return tuple(self)
+
+
+@lru_cache(REMEMBERED)
+def scope_of(raw: bytes) -> Scope:
+    """What the bytes say, as the same object for as long as they are the same: to read a thousand stores, and to look
+    them up, takes longer than to search them for one probe by codes. Raises one of `reading.UNREADABLE`."""
+    return Scope(checked(ormsgpack.unpackb(raw)))
+
+
+def checked(stores: dict[str, str]) -> dict[str, str]:
+    """Raises one of `reading.UNREADABLE` for what is no mapping of texts."""
+    "".join(stores)  # all at once: there may be a thousand
+    "".join(stores.values())
+    return stores
 
 
 class Views(dict[str, StoreView]):

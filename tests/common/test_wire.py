@@ -76,6 +76,19 @@ def test_a_scope_goes_over_the_wire_like_any_mapping_of_its_stores() -> None:
     assert unpack_reply(pack_reply([REPLY], CALL), call) == (REPLY,)
 
 
+def test_many_stores_are_read_once_for_as_long_as_they_are_the_same() -> None:
+    stores = {f"store-{nth}": "i" for nth in range(100)}
+    call = SearchCall(DLIB_SPACE, (Query(Scope(stores), PROBES, top_k=2),), remaining_ms=500)
+    first, again = (unpack_call(pack_call(call)).queries[0].stores for _ in range(2))
+    assert first == stores
+    assert first is again
+    other = SearchCall(DLIB_SPACE, (Query(Scope(stores | {"store-7": "j"}), PROBES, top_k=2),), remaining_ms=500)
+    assert unpack_call(pack_call(other)).queries[0].stores == stores | {"store-7": "j"}
+    views = Views({store: StoreView(1, 2) for store in stores})
+    reply = QueryReply(views, ((), ()))
+    assert unpack_reply(pack_reply([reply], unpack_call(pack_call(call))), call) == (reply,)
+
+
 def test_what_is_said_again_of_a_scope_is_read_as_the_same_object_and_what_is_new_as_another() -> None:
     call = scoped()
     newer = REPLY._replace(searched=SEARCHED | {"A": StoreView(4, 10)})
@@ -155,6 +168,9 @@ def test_the_queries_of_these_tests_are_read_where_nothing_is_wrong() -> None:
         call_with(remaining_ms="soon"),
         call_with(scopes=[["A"]]),
         call_with(scopes=[{"A": 1}]),
+        call_with(scopes=[b"\xc1"]),
+        call_with(scopes=[ormsgpack.packb(["A"])]),
+        call_with(scopes=[ormsgpack.packb({"A": 1})]),
         call_with(scopes=[]),
         call_with(queries=[]),
         call_with(queries=[[0, 2, 2, False]]),
