@@ -63,6 +63,7 @@ class HotCycle:
             if not self.keep_alive:
                 connection.transport.close()
             connection.on_response_complete()
+            connection.tasks.discard(asyncio.current_task())  # a callback for when it is done would cost a microsecond
 
     async def _receive(self) -> Message:
         """The body in one piece, and whoever asks again waits for the client to go."""
@@ -111,9 +112,7 @@ class Connection(HttpToolsProtocol):
             return
         hot = HotCycle(self, direct, scope)
         self.cycle = cast(Any, hot)
-        task = self.loop.create_task(hot.run())
-        self.tasks.add(task)  # which uvicorn waits for when it stops
-        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self.loop.create_task(hot.run()))  # which uvicorn waits for when it stops
 
     @property
     def is_free(self) -> bool:

@@ -115,6 +115,8 @@ def in_order(beats: Sequence[Heartbeat], health: Callable[[str], Health], now: f
     `health`: by URL. `may_try`: whether one in doubt may be tried again after its cool-off: only while there is a hedge
     to save the request that does so. Among several in doubt, the one that was found out longest ago.
     """
+    if len(beats) == 1:
+        return [*beats]
 
     def key(beat: Heartbeat) -> tuple[bool, int, float, int, str]:
         known = health(beat.url)

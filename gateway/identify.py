@@ -133,15 +133,11 @@ class Identifier:
         return [tuple(results) for results in answers], timing
 
     async def _at_home(self, askings: Sequence[Asking], asked: Asked, deadline: Deadline) -> Sequence[Found]:
-        questions = [_question(one, asked) for one in askings]
         if asked.min_version is None:
-            alone = [self._view.alone(one.home) for one in askings]
-            return await self._router.search_each(list(zip(alone, questions, strict=True)), deadline)
+            searches = [(self._view.alone(one.home), _question(one, asked)) for one in askings]
+            return await self._router.search_each(searches, deadline)
         return await _all(
-            [
-                self._router.search_at(one.home, asked.min_version, question, deadline)
-                for one, question in zip(askings, questions, strict=True)
-            ]
+            [self._router.search_at(one.home, asked.min_version, _question(one, asked), deadline) for one in askings]
         )
 
     async def _everywhere(

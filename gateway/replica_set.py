@@ -106,13 +106,13 @@ class ReplicaSet:
         firsts = iter(await outcomes([one for each in waiting for one in each]))
         answered, further = [], []
         for track, beats, queries in asks:
-            theirs = [next(firsts) if beats else NOBODY for _ in queries]
-            answers = [_answer(first) for first in theirs]
-            further += [
-                self._ask_on(track, list(first.left), query, answer, deadline)
-                for first, query, answer in zip(theirs, queries, answers, strict=True)
-                if first.left and len(answer.searched) < len(query.stores)
-            ]
+            answers = []
+            for query in queries:
+                first = next(firsts) if beats else NOBODY
+                answer = _answer(first)
+                if first.left and len(answer.searched) < len(query.stores):
+                    further.append(self._ask_on(track, list(first.left), query, answer, deadline))
+                answers.append(answer)
             answered.append(answers)
         if further:
             await asyncio.gather(*further)

@@ -110,17 +110,16 @@ class Router:
     async def search_each(self, searches: Sequence[tuple[StoreSet, Question]], deadline: Deadline) -> list[Found]:
         """Several, at the same time. What is asked of one shard leaves together: a task for each search would cost more
         than all else that is done for it."""
-        gathered = [Gathered() for _ in searches]
-        asks = [(stores.asked_first, question, one) for (stores, question), one in zip(searches, gathered, strict=True)]
-        await self._ask(asks, deadline)
+        gathering = [(stores, question, Gathered()) for stores, question in searches]
+        await self._ask([(stores.asked_first, question, one) for stores, question, one in gathering], deadline)
         further = []
-        for (stores, question), one in zip(searches, gathered, strict=True):
+        for stores, question, one in gathering:
             one.coverage = _as_before(stores, one)
             if one.coverage is None and len(one.views) < len(stores):
                 further.append(self._ask_further(stores, question, deadline, one))
         if further:
             await asyncio.gather(*further)
-        return [self._found(stores, question, one) for (stores, question), one in zip(searches, gathered, strict=True)]
+        return [self._found(stores, question, one) for stores, question, one in gathering]
 
     async def search_at(self, home: StoreConfig, version: int, question: Question, deadline: Deadline) -> Found:
         """Search one store at `version` or later: by any replica if that one has it, else by the first that reaches it
