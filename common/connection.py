@@ -59,11 +59,11 @@ class HotCycle:
             self.keep_alive = False  # what the client waits for will not come
             raise
         finally:
+            connection.tasks.discard(asyncio.current_task())  # a callback for when it is done would cost a microsecond
             self.response_complete = True
             if not self.keep_alive:
                 connection.transport.close()
             connection.on_response_complete()
-            connection.tasks.discard(asyncio.current_task())  # a callback for when it is done would cost a microsecond
 
     async def _receive(self) -> Message:
         """The body in one piece, and whoever asks again waits for the client to go."""

@@ -12,6 +12,8 @@ from common.types import StoreView
 MANY = 16
 """stores, of which the mapping is worth remembering"""
 REMEMBERED = 8
+LONGEST = 1_000_000
+"""bytes; those of 20,000 stores"""
 
 
 class Scope(dict[str, str]):
@@ -35,11 +37,17 @@ class Scope(dict[str, str]):
         return tuple(self)
 
 
-@lru_cache(REMEMBERED)
 def scope_of(raw: bytes) -> Scope:
     """What the bytes say, as the same object for as long as they are the same: to read a thousand stores, and to look
     them up, takes longer than to search them for one probe by codes. Raises one of `reading.UNREADABLE`."""
+    return _remembered(raw) if len(raw) <= LONGEST else _read(raw)
+
+
+def _read(raw: bytes) -> Scope:
     return Scope(checked(ormsgpack.unpackb(raw)))
+
+
+_remembered = lru_cache(REMEMBERED)(_read)
 
 
 def checked(stores: dict[str, str]) -> dict[str, str]:

@@ -89,6 +89,16 @@ def test_many_stores_are_read_once_for_as_long_as_they_are_the_same() -> None:
     assert unpack_reply(pack_reply([reply], unpack_call(pack_call(call))), call) == (reply,)
 
 
+@pytest.mark.parametrize("count", [2, 100])
+def test_equal_scopes_of_one_call_are_answered_each_by_itself(count: int) -> None:
+    """As in a call that left while the map was read anew, or while stores move."""
+    stores = {f"store-{nth}": "i" for nth in range(count)}
+    call = SearchCall(DLIB_SPACE, tuple(Query(Scope(stores), PROBES, top_k=2) for _ in range(3)), remaining_ms=500)
+    views = [Views({store: StoreView(version, 2) for store in stores}) for version in (1, 1, 2)]
+    replies = tuple(QueryReply(searched, ((), ())) for searched in views)
+    assert unpack_reply(pack_reply(replies, unpack_call(pack_call(call))), call) == replies
+
+
 def test_what_is_said_again_of_a_scope_is_read_as_the_same_object_and_what_is_new_as_another() -> None:
     call = scoped()
     newer = REPLY._replace(searched=SEARCHED | {"A": StoreView(4, 10)})

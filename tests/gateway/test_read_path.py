@@ -89,6 +89,21 @@ def replica(running: Cluster, host: str) -> Replica:
     return found
 
 
+async def test_searches_of_one_moment_in_many_stores_that_move_are_answered_together(redis_url: str) -> None:
+    """Each search that goes on to where the stores still are has a mapping of them of its own, all equal."""
+    async with cluster(redis_url, shards=2) as running:
+        for nth in range(wire.MANY):
+            await running.create(f"S{nth}", shard="s1")
+        await running.enrol("S0", ADA, face_id="ada")
+        async with asyncio.timeout(5):
+            while len(running.services.view.stores) < wire.MANY:
+                await asyncio.sleep(0.01)
+        moving = [replace(one, shard="s2", moving_from="s1") for one in running.services.view.stores.values()]
+        for found in await asyncio.gather(*(routed(running, moving, ADA) for _ in range(4))):
+            assert found.coverage.full
+            assert found.candidates[0][0].face_id == "ada"
+
+
 async def test_a_hung_replica_costs_one_hedge_and_not_one_timeout_a_request(pair: Cluster) -> None:
     hung = Counting()
     pair.shards.apps["s1-a"] = hung
