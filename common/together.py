@@ -48,20 +48,15 @@ class Together(Generic[Item, Done]):
         return await outcome
 
     def _begin(self) -> None:
-        self._busy = bool(self._waiting)
-        if not self._busy:
+        asked = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        self._busy = bool(asked)
+        if not asked:
             return
         loop = asyncio.get_running_loop()
-        asked: list[tuple[Item, asyncio.Future[Done]]] = []
-        turn = Turn(asked, loop.create_task(self._run(asked)))
+        turn = Turn(asked, loop.create_task(self._do([item for item, _ in asked])))
         self._turns.add(turn)
         timer = loop.call_later(self._patience_s, self._let_pass, turn)
         turn.task.add_done_callback(lambda _: self._end(turn, timer))
-
-    async def _run(self, asked: list[tuple[Item, asyncio.Future[Done]]]) -> Answers[Done]:
-        """What is asked now: more than when the turn before was over."""
-        asked += [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        return await self._do([item for item, _ in asked]) if asked else []
 
     def _end(self, turn: Turn[Item, Done], timer: asyncio.TimerHandle) -> None:
         timer.cancel()
