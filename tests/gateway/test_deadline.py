@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
-from common.errors import TruthUnavailable
+from common.errors import DeadlineExceeded, TruthUnavailable
 from common.ledger import Ledger
+from gateway.deadline import Deadline
 from tests.gateway.in_process import Cluster, Hung, cluster, unit
 
 
@@ -19,6 +21,50 @@ async def chain(redis_url: str) -> AsyncIterator[Cluster]:
         await running.create("A")
         running.shards.apps["s1-a"] = Hung()
         yield running
+
+
+async def test_a_block_that_is_done_in_time_is_left_alone_afterwards() -> None:
+    async with Deadline(0.01) as limit:
+        assert 0 < limit.remaining_s() <= 0.01
+    await asyncio.sleep(0.03)
+
+
+async def test_what_is_waived_in_time_goes_on() -> None:
+    async with Deadline(0.01) as limit:
+        limit.waive()
+        await asyncio.sleep(0.03)
+        assert limit.remaining_s() == 0
+
+
+@pytest.mark.parametrize(("outer_s", "inner_s", "late"), [(0.01, 9, "outer"), (9, 0.01, "inner")])
+async def test_of_one_within_another_the_one_that_is_over_is_told(outer_s: float, inner_s: float, late: str) -> None:
+    told = []
+    try:
+        async with Deadline(outer_s):
+            try:
+                async with Deadline(inner_s):
+                    await asyncio.Event().wait()
+            except DeadlineExceeded:
+                told.append("inner")
+            await asyncio.sleep(0)  # it goes on as if nothing had been
+    except DeadlineExceeded:
+        told.append("outer")
+    assert told == [late]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_request_that_is_cancelled_as_its_time_runs_out_is_cancelled() -> None:
+    async def request() -> None:
+        async with Deadline(0.01):
+            asyncio.get_running_loop().call_later(0.005, time.sleep, 0.01)  # both are due when the loop comes to them
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(request())
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_an_enrolment_on_disk_is_acknowledged_though_the_deadline_passes_while_it_becomes_visible(

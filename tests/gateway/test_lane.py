@@ -64,6 +64,18 @@ async def test_what_comes_in_one_turn_of_the_loop_leaves_in_one_call() -> None:
     assert len(await asyncio.gather(*tasks)) == 7
 
 
+async def test_what_comes_before_a_call_really_leaves_goes_with_it() -> None:
+    shard = Shard()
+    lane = Lane(shard.send, lambda: 1, lambda: 60)
+    waiting = lane.enter([query()], Deadline(10))
+    await asyncio.sleep(0)  # the call is due, and has not begun
+    waiting += lane.enter([query()], Deadline(10))
+    await settled()
+    assert shard.calls == [2]
+    shard.gate.set()
+    assert len(await outcomes(waiting)) == 2
+
+
 async def test_what_comes_while_all_calls_are_under_way_leaves_together_in_the_next() -> None:
     shard = Shard()
     lane, tasks = Lane(shard.send, lambda: CALLS_AT_ONCE, lambda: 60), []
