@@ -5,8 +5,8 @@ one after another in arrays, so that a call costs little more than one query. Qu
 mapping send it once, and their replies share one `searched`.
 Never pickle: it runs what it reads.
 
-The stores of a group go as the bytes of one mapping, which a shard reads once for as long as they stay the same; one of
-before that refuses them.
+Many stores go as the bytes of their mapping, which a shard reads once for as long as they stay the same. Older shards
+refuse those.
 
 Who a candidate is comes with it: a letter for its kind, and a member's id or nothing; and how many photos are behind
 its row, for its threshold. A gateway refuses an answer without them rather than call a member of staff a visitor, or a

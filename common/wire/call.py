@@ -68,7 +68,7 @@ def unpack_call(raw: bytes) -> SearchCall:
     try:
         body = ormsgpack.unpackb(raw)
         scopes = [_stores(item) for item in body["scopes"]]
-        if len({*map(id, scopes)}) < len(scopes):  # equal ones: an answer tells of each by itself
+        if len({*map(id, scopes)}) < len(scopes):  # equal bytes; an answer tells of each that was sent
             scopes = [Scope(stores) for stores in scopes]
         probes = _matrix(body["probes"], int(body["d"]))
         queries = []

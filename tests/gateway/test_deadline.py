@@ -24,8 +24,10 @@ async def chain(redis_url: str) -> AsyncIterator[Cluster]:
 
 
 async def test_a_block_that_is_done_in_time_is_left_alone_afterwards() -> None:
-    async with Deadline(0.01) as limit:
-        assert 0 < limit.remaining_s() <= 0.01
+    async with Deadline(60) as limit:  # so long that no slow machine comes to its end
+        assert 0 < limit.remaining_s() <= 60
+    async with Deadline(0.01):
+        pass
     await asyncio.sleep(0.03)
 
 
