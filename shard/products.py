@@ -72,14 +72,13 @@ def exact_scores(probes: Vectors, rows: Vectors, slots: Slots) -> Vectors:
     width = slots.shape[1]
     lines = max(1, EXACT_BLOCK // max(1, width))
     for line in range(0, len(slots), lines):
-        theirs = probes[line : line + lines, None].astype(np.float64)
+        theirs = probes[line : line + lines].astype(np.float64)
         for at in range(0, width, EXACT_BLOCK):
             here = slice(line, line + lines), slice(at, at + EXACT_BLOCK)
-            # A negative slot is one from the end: some row, whose score is overwritten. Its product with a float32 is
-            # exact in float64, and numpy adds each row's d products in an order that depends on d alone; BLAS would not
-            # promise that. Multiplied in place: a second array of that size costs as much as the sums.
+            # A negative slot is one from the end: some row, whose score is overwritten. The product of two float32 is
+            # exact in float64, and einsum adds the d of each row in an order that depends on d alone (up to 8,192, what
+            # its buffer holds); BLAS would not promise that.
             wide = rows.take(slots[here], axis=0, mode="wrap").astype(np.float64)
-            wide *= theirs
-            scores[here] = np.add.reduce(wide, axis=2)
+            scores[here] = np.einsum("qwd,qd->qw", wide, theirs)
     scores[slots < 0] = -np.inf
     return scores

@@ -10,6 +10,7 @@ galleries, groups and shards. Codes can miss a row; what they nominate is scored
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -131,14 +132,12 @@ def rank(hit: Candidate) -> tuple[float, str, str]:
 
 def _candidates(group: Group, slots: Slots, scores: Vectors) -> Found:
     """Of slots (q, w) with these scores, but for those without a row."""
-    galleries, stores, rows = group.galleries, group.stores, group.rows
-    columns = (slots, scores, rows.owners[slots], rows.photos[slots])
-    found = []
-    for line in zip(*[column.tolist() for column in columns], strict=True):
-        hits = []
-        for slot, score, owner, photos in zip(*line, strict=True):
-            if slot >= 0:
-                face_id, (kind, member_id) = galleries[owner].face(slot)
-                hits.append(candidate_of((stores[owner], face_id, score, kind, member_id, photos)))
-        found.append(tuple(hits))
-    return found
+    there = slots >= 0
+    flat = slots[there]
+    owners = group.rows.owners[flat].tolist()
+    galleries = map(group.galleries.__getitem__, owners)
+    faces = [gallery.face(slot) for gallery, slot in zip(galleries, flat.tolist(), strict=True)]
+    stores, photos = map(group.stores.__getitem__, owners), group.rows.photos[flat].tolist()
+    lines = zip(stores, faces, scores[there].tolist(), photos, strict=True)
+    hits = iter([candidate_of((store, face, score, *who, photos)) for store, (face, who), score, photos in lines])
+    return [tuple(islice(hits, count)) for count in np.count_nonzero(there, axis=1).tolist()]
