@@ -79,7 +79,7 @@ class ShardSettings(RedisSettings):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
-        description="Searches run at once; default: the cores.",
+        description="Threads that search: one a call, those that are idle help with long ones; default: the cores.",
     )
     wire_bytes: int = Field(32_000_000, ge=1_000_000, description="Largest body of one call from a gateway.")
     index: str = Field(

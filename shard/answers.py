@@ -2,13 +2,15 @@
 
 Queries that name the very same stores become one piece of work. What is asked of different stores of a group, one store
 each as at home, is scored and ranked in one go. A block of such work is at most `BLOCK` probes: that bounds its memory,
-and the time between two looks at the clock.
+and the time between two looks at the clock. Where several threads answer a call, each takes the next block until there
+is none left.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, groupby
 from typing import NamedTuple, TypeAlias
 
@@ -23,11 +25,31 @@ from shard.ranking import Found, Piece, best, rank
 from shard.rows import NOBODY
 
 BLOCK = 64
+SHARED = 8
+"""probes that a block has at least where it is cut smaller so that every thread gets one"""
 SCANNED_AT_ONCE = 8_000_000
 """rows times probes of a block whose rows are all scanned: 0.1 to 0.2 s of one core"""
 
 Homes: TypeAlias = Callable[[Group, Sequence[str]], Owners]
 """the numbers that stores of these names have in the group"""
+Task: TypeAlias = Callable[[], None]
+"""one block"""
+
+
+def one_by_one(tasks: Iterable[Task]) -> None:
+    for task in tasks:
+        task()
+
+
+class Company(NamedTuple):
+    """Who answers a call: the thread that asks, and how many others."""
+
+    others: int = 0
+    share: Callable[[Sequence[Task]], None] = one_by_one
+    """do these, each on one of the threads, and come back when all are done; raises what any of them raised"""
+
+
+ALONE = Company()
 
 
 class Asked(NamedTuple):
@@ -44,16 +66,25 @@ class Job(NamedTuple):
     """of its probes among all probes of the call"""
 
 
-def answered(queries: Sequence[Query], asked: Sequence[Asked], homes: Homes, give_up_at: float) -> list[QueryReply]:
+def answered(
+    queries: Sequence[Query], asked: Sequence[Asked], homes: Homes, give_up_at: float, company: Company = ALONE
+) -> list[QueryReply]:
     """Raises DeadlineExceeded once `time.monotonic()` passes `give_up_at`."""
     found: list[Found] = [[] for query in queries for _ in query.probes]
-    for (_, top_k, exact), jobs in _jobs(queries, asked, homes).items():
-        for block in _blocks(jobs, exact=exact):
-            if time.monotonic() >= give_up_at:
-                raise DeadlineExceeded("The search ran out of time.")
-            numbers = chain.from_iterable(job.numbers for job in block)
-            for number, hits in zip(numbers, best(_joined(block), top_k, exact=exact), strict=True):
-                found[number].append(hits)
+
+    def answer(block: Sequence[Job], top_k: int, *, exact: bool) -> None:
+        if time.monotonic() >= give_up_at:
+            raise DeadlineExceeded("The search ran out of time.")
+        numbers = chain.from_iterable(job.numbers for job in block)
+        for number, hits in zip(numbers, best(_joined(block), top_k, exact=exact), strict=True):
+            found[number].append(hits)
+
+    tasks = [
+        partial(answer, block, top_k, exact=exact)
+        for (_, top_k, exact), jobs in _jobs(queries, asked, homes).items()
+        for block in _blocks(jobs, 1 + company.others, exact=exact)
+    ]
+    company.share(tasks)
     each = iter(found)
     return [
         QueryReply(one.searched, tuple([_merged(next(each), query.top_k) for _ in query.probes]))
@@ -79,17 +110,20 @@ def _jobs(queries: Sequence[Query], asked: Sequence[Asked], homes: Homes) -> dic
     return jobs
 
 
-def _blocks(jobs: Sequence[Job], *, exact: bool) -> Iterator[list[Job]]:
-    if sum([_weight(job, exact=exact) for job in jobs]) <= BLOCK:  # as searches at home are
+def _blocks(jobs: Sequence[Job], threads: int, *, exact: bool) -> Iterator[list[Job]]:
+    weight = sum([_weight(job, exact=exact) for job in jobs])
+    most = min(BLOCK, max(SHARED, -(-weight // threads)))
+    if weight <= most:  # as searches at home are
         yield list(jobs)
         return
     block: list[Job] = []
-    left = BLOCK
-    for job in chain.from_iterable(_cut(job, _most(job.piece.part, exact=exact)) for job in jobs):
+    left = most
+    cut = (_cut(job, max(1, _most(job.piece.part, exact=exact) * most // BLOCK)) for job in jobs)
+    for job in chain.from_iterable(cut):
         weight = _weight(job, exact=exact)
         if block and weight > left:
             yield block
-            block, left = [], BLOCK
+            block, left = [], most
         block.append(job)
         left -= weight
     if block:

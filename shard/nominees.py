@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.types import Vectors
+from shard.codes import Codes
 from shard.gallery import Gallery
 from shard.group import Group
 from shard.products import nearest, quick_scores
@@ -25,6 +26,9 @@ FEW = 64
 """nominees of a probe: quick scores, choosing by them and 13 exact ones take 8 microseconds of 40, which take 5"""
 SCANNED_ROWS = 10_000
 """so many rows are scanned even where there are codes"""
+CODED_AS, CODES_AS_ROW = 2_000, 60
+"""So many rows are compared in the time of a search by codes, and one more for so many codes: 37 us among 20,000, 60
+among 100,000, 150 among 333,000, 380 among a million, where a thousand rows take 20."""
 JOINED_SLOTS = 512
 """runs so near to each other are scanned in one go: a scan of as many rows costs what beginning another one does"""
 
@@ -92,9 +96,10 @@ def _in_span(
 def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slots | None:
     """The same slots by the group's codes, but for rows that the codes misjudge; up to `FEW` where choosing among them
     would take longer than their exact scores. None where there are no codes, where a scan will be faster, or where it
-    is needed for want of nominees."""
-    codes = part.group.codes
-    if codes is None or part.rows <= SCANNED_ROWS:
+    is needed for want of nominees. Where one of the probes wants more, all get more: among others a probe is found as
+    many as alone, or better ones."""
+    codes = _codes_for(part)
+    if codes is None:
         return None
     fresh = codes.fresh(part.group.rows)
     enough = min(width, part.rows)
@@ -112,11 +117,18 @@ def coded(part: Part, probes: Vectors, homes: Owners | None, width: int) -> Slot
     return None
 
 
-def is_scanned(part: Part, passed_over: int) -> bool:
-    """Whether a search passing over so many rows of the part is likely to end in a scan: codes would nominate too few
-    of the others."""
-    codes = part.group.codes
-    return codes is None or codes.suited.depth * len(codes) > MOST_DEPTH * (part.rows - passed_over)
+def rows_compared(part: Part, passed_over: int) -> int:
+    """How many rows a search compares that passes over so many of the part, or by codes, how many in its time. All,
+    where it is likely to end in a scan because codes would nominate too few of the others."""
+    codes = _codes_for(part)
+    if codes is None or codes.suited.depth * len(codes) > MOST_DEPTH * (part.rows - passed_over):
+        return part.rows
+    return min(part.rows, CODED_AS + len(codes) // CODES_AS_ROW)
+
+
+def _codes_for(part: Part) -> Codes | None:
+    """The codes by which the part is searched; None: it is scanned."""
+    return part.group.codes if part.rows > SCANNED_ROWS else None
 
 
 def every_slot(part: Part, homes: Owners | None) -> Slots:

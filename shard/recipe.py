@@ -23,7 +23,7 @@ CODED_FROM = 20_000
 
 Up to 20,000 rows codes would save a tenth of a millisecond, and a scan is exact.
 """
-LISTS = ((50_000, 64, 40), (250_000, 256, 112))
+LISTS = ((50_000, 64, 40), (250_000, 256, 112), (3_000_000, 1024, 288))
 """From so many rows on the codes are kept in so many lists, of which a search reads so many, those nearest to the
 probe. Recall@1 of 3,000 strangers, and of all probes that pass a threshold of 0.9535, the least of three or four
 trainings (people who are enrolled were found every time), with 64 nominees:
@@ -32,7 +32,12 @@ trainings (people who are enrolled were found every time), with 64 nominees:
     333,000     80 of 256 lists 0.9993, 0.9997;  96 of 256 lists 0.9997, 1.0000;   112 of 256 lists 1.0000, 1.0000
     1,000,000   80 of 256 lists 0.9993, 0.9997;  112 of 256 lists 1.0000, 1.0000;  128 of 256 lists 1.0000, 1.0000
 
-A search of 333,000 rows takes 100 us a probe in blocks of 64 with 80 lists, and twice that with all."""
+A search of 333,000 rows takes 100 us a probe in blocks of 64 with 80 lists, and twice that with all. More and shorter
+lists bring nothing up to a million rows: as many found take as long. Then they do (2,000 strangers, two trainings, ms
+a probe, alone and in blocks of 64):
+
+    3,000,000   112 of 256 lists 1.0000, 1.63, 0.82;   288 of 1024 lists 1.0000, 1.40, 0.60
+    10,000,000  112 of 256 lists 1.0000, 5.05, 2.54;   288 of 1024 lists 1.0000, 3.79, 1.72"""
 DEPTH = 200
 """nominees by codes for one probe, of all rows: by codes of `PQ64x4fs` recall@1 of strangers among a million was 0.988
 with 50, 0.9996 with 150 and 1.000 with 200."""

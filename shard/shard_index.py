@@ -24,15 +24,12 @@ from common.cluster_map import StoreConfig
 from common.errors import WrongSpace
 from common.types import KnownAs, StoreView, Vectors
 from common.wire import Query, QueryReply, Scope, SearchCall, Views
-from shard.answers import SCANNED_AT_ONCE, Asked, answered
+from shard.answers import ALONE, SCANNED_AT_ONCE, Asked, Company, answered
 from shard.at_home import Home, found_at_home
 from shard.gallery import Gallery
 from shard.group import Group
-from shard.nominees import SCANNED_ROWS, Owners, Part, is_scanned
+from shard.nominees import SCANNED_ROWS, Owners, Part, rows_compared
 from shard.rows import NOBODY
-
-CODED_AS = 10_000
-"""rows that are compared in the time of a search by codes"""
 
 GroupKey: TypeAlias = tuple[str, str, int]
 """name, space, dimension"""
@@ -186,27 +183,26 @@ class ShardIndex:
         """Rows, for each probe."""
         homes = (self._stores[home].gallery for home in set(query.homes or ()) if home in self._stores)
         passed_over = max(map(len, homes), default=0)
-        return sum(
-            part.rows if query.exact or is_scanned(part, passed_over) else min(part.rows, CODED_AS)
-            for part in asked.parts
-        )
+        return sum(part.rows if query.exact else rows_compared(part, passed_over) for part in asked.parts)
 
-    def answer(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
+    def answer(self, call: SearchCall, give_up_at: float = inf, company: Company = ALONE) -> tuple[QueryReply, ...]:
         """Search, for each query of the call, the stores asked for that are served here, as if they were one gallery.
 
         Raises WrongSpace if one of them has another embedding space or dimension, DeadlineExceeded once
         `time.monotonic()` passes `give_up_at`.
         """
         found = self.answer_at_home(call, SCANNED_AT_ONCE) if time.monotonic() < give_up_at else None
-        return self.answer_fully(call, give_up_at) if found is None else found
+        return self.answer_fully(call, give_up_at, company) if found is None else found
 
-    def answer_fully(self, call: SearchCall, give_up_at: float = inf) -> tuple[QueryReply, ...]:
+    def answer_fully(
+        self, call: SearchCall, give_up_at: float = inf, company: Company = ALONE
+    ) -> tuple[QueryReply, ...]:
         """The same by the way that has an answer to everything."""
         asked = self._asked_each(call.queries)
         for query, one in zip(call.queries, asked, strict=True):
             for part in one.parts:
                 _check_space(part.group, call.space, query.probes.shape[1])
-        return tuple(answered(call.queries, asked, self._numbers, give_up_at))
+        return tuple(answered(call.queries, asked, self._numbers, give_up_at, company))
 
     def answer_at_home(self, call: SearchCall, most: int) -> tuple[QueryReply, ...] | None:
         """The same where each query is about one store, all of the same group. None where anything else is asked for,

@@ -10,7 +10,7 @@ import pytest
 
 from common.types import DLIB_SPACE, Candidate, Vectors
 from common.wire import Query, SearchCall
-from shard import nominees, recipe, shard_index
+from shard import nominees, recipe
 from shard.coder import FRESH_ROWS, Coder
 from shard.codes import Codes
 from shard.gate import Gate
@@ -279,7 +279,8 @@ async def test_what_codes_answer_counts_little_and_what_is_scanned_all_the_same_
 ) -> None:
     """So that it is known which calls need a thread: where the probe's home has most rows, too few others are
     nominated."""
-    monkeypatch.setattr(shard_index, "CODED_AS", 1000)
+    monkeypatch.setattr(nominees, "CODED_AS", 1000)
+    monkeypatch.setattr(nominees, "CODES_AS_ROW", 100)
     monkeypatch.setattr(nominees, "MOST_DEPTH", 100)
     index = filled()
     index.install("large", empty_store())
@@ -292,5 +293,5 @@ async def test_what_codes_answer_counts_little_and_what_is_scanned_all_the_same_
 
     assert products("S0") == 10_000
     await settled(index)
-    assert products("S0") == 1000
+    assert products("S0") == 1100
     assert products("S0", exact=True) == products("large") == 10_000

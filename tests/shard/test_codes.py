@@ -169,15 +169,16 @@ def test_a_factory_string_is_taken_as_it_is_from_so_many_rows_on() -> None:
 
 
 def test_the_more_rows_the_more_lists_their_codes_are_in() -> None:
-    sizes = (19_999, 20_000, 50_000, 250_000)
+    sizes = (19_999, 20_000, 50_000, 250_000, 3_000_000)
     found = [Recipes().of(rows, 128) for rows in sizes]
     assert found == [
         None,
         projected("PQ64x4fs", 64),
         projected("IVF64,PQ64x4fs", 64, "nprobe=40"),
         projected("IVF256,PQ64x4fs", 64, "nprobe=112"),
+        projected("IVF1024,PQ64x4fs", 64, "nprobe=288"),
     ]
-    assert [recipe.index(128).d for recipe in found if recipe is not None] == [128] * 3
+    assert [recipe.index(128).d for recipe in found if recipe is not None] == [128] * 4
     assert Recipes().of(20_000, 512) == projected("PQ256x4fs", 256)
 
 

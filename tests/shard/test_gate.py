@@ -11,6 +11,7 @@ import pytest
 from common.errors import DeadlineExceeded
 from common.types import DLIB_SPACE
 from common.wire import Query, QueryReply, SearchCall
+from shard.answers import ALONE, Company
 from shard.gate import Gate
 from shard.searcher import Searcher
 from shard.shard_index import ShardIndex
@@ -30,12 +31,12 @@ class SlowIndex(ShardIndex):
     def products(self, call: SearchCall) -> int:  # noqa: ARG002  # as any call that needs a thread
         return 10**9
 
-    def answer(self, call: SearchCall, give_up_at: float = 0.0) -> tuple[QueryReply, ...]:
+    def answer(self, call: SearchCall, give_up_at: float = 0.0, company: Company = ALONE) -> tuple[QueryReply, ...]:
         if time.monotonic() > give_up_at:
             raise DeadlineExceeded("too late")
         self.started += 1
         assert self.may_end.wait(PATIENCE_S)
-        return super().answer(call, give_up_at)
+        return super().answer(call, give_up_at, company)
 
 
 async def test_a_waiting_writer_goes_before_new_searches_and_after_running_ones() -> None:
