@@ -25,6 +25,8 @@ from tests.bench.faces import FIT, Faces
 CENTRES = 64
 ROUNDS = 100
 """of EM; the figures do not change after about 50"""
+NEAREST = 20
+"""others that say how dense a row's surroundings are"""
 SEED = 0
 FIGURES = FIT.with_suffix(".json")
 
@@ -107,14 +109,25 @@ def quantiles(scores: Matrix, at: tuple[float, ...] = (0.1, 0.5, 0.9)) -> list[f
 
 
 def strangers(singles: Matrix) -> dict[str, list[float]]:
-    """How alike people are who are not the same: all pairs, and everybody's nearest other."""
+    """How alike people are who are not the same: all pairs, and everybody's nearest other; and how hard they make it
+    for an approximate index."""
     scores = singles @ singles.T
     pairs = scores[np.triu_indices(len(scores), 1)]
     np.fill_diagonal(scores, -1)
     return {
         "pairs of strangers at 0.1, 50, 99, 99.9, 99.99%": quantiles(pairs, (0.001, 0.5, 0.99, 0.999, 0.9999)),
         "nearest stranger at 10, 50, 90%": quantiles(scores.max(axis=1)),
+        "local intrinsic dimension at 10, 50, 90%": quantiles(intrinsic_dimensions(scores)),
     }
+
+
+def intrinsic_dimensions(scores: Matrix) -> Matrix:
+    """Of the surroundings of each row, (n,), by its scores (n, n) with the others: how fast their number grows with the
+    distance, which decides how many of them an index must look at. The maximum likelihood estimate from the `NEAREST`
+    (Amsaleg and others, Estimating Local Intrinsic Dimensionality, KDD 2015)."""
+    nearest = -np.sort(-scores, axis=1)[:, :NEAREST]
+    distances = np.sqrt(2 - 2 * nearest)
+    return np.asarray(-1 / np.log(distances / distances[:, -1:]).mean(axis=1))
 
 
 def figures(real: Real, faces: Faces) -> dict[str, Any]:
