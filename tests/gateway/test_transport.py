@@ -16,7 +16,9 @@ from gateway.shard_client import ShardClient
 from gateway.transport import SocketTransport, target_of
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-CALL = AwaitCall("A", "incarnation", 7, remaining_ms=50)
+CALL = AwaitCall("A", "incarnation", 7, remaining_ms=9000)
+HASTY = AwaitCall("A", "incarnation", 7, remaining_ms=50)
+"""for a peer that never comes to an end"""
 VERSION = pack_version(7)
 
 
@@ -107,7 +109,7 @@ async def test_every_misbehaviour_is_a_fault_of_the_shard(fault: str) -> None:
     behaviour, expected = FAULTS[fault]
     async with asyncio.timeout(10), client(behaviour) as (shard, url):
         with pytest.raises(expected):
-            await shard.await_version(url, CALL)
+            await shard.await_version(url, HASTY if expected is ShardTimeout else CALL)
 
 
 @pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "http://[", "not a url", "http://nobody.invalid:1"])
@@ -137,19 +139,22 @@ async def test_one_connection_serves_many_calls_and_carries_the_key() -> None:
 
 async def test_a_call_that_is_given_up_takes_its_connection_with_it() -> None:
     """Its answer may still come, and must not be taken for the next call's."""
-    turns = iter([0.2, 0.0])
+    asked, given_up = asyncio.Event(), asyncio.Event()
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        late = next(turns)
-        await asyncio.sleep(late)
+        late = not asked.is_set()
+        asked.set()
+        await given_up.wait()
         writer.write(answer(pack_version(8 if late else 7)))
         await writer.drain()
 
     async with client(behave) as (shard, url):
         first = asyncio.create_task(shard.await_version(url, CALL))
-        await asyncio.sleep(0.05)
+        await asked.wait()
         first.cancel()
+        await asyncio.wait([first])
+        given_up.set()
         assert await shard.await_version(url, CALL) == 7
 
 
