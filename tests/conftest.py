@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from common.truth import connect
@@ -15,6 +16,9 @@ from deploy.local.embedded_redis import free_port, start_embedded_redis
 REPOSITORY = Path(__file__).parents[1]
 FACES = REPOSITORY.parent / "shared" / "faces"
 
+settings.register_profile("facegrid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("facegrid")
+"""No made-up case fails for the time it takes: a machine that others use may stand still for a moment."""
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell that starts the suite in the background has it ignore Ctrl-C, and so would every process that tests start."""

@@ -89,7 +89,7 @@ def test_months_are_those_of_the_calendar() -> None:
     assert days("2026-01-15", "2026-04-01", VIENNA, Bucket.MONTH) == [17 * 24, 28 * 24, 31 * 24 - 1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     zone=st.sampled_from(ZONES).map(ZoneInfo),
     start=st.integers(946_771_200, 2_050_000_000),

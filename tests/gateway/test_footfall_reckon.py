@@ -108,7 +108,7 @@ def _fields(plain: Plain) -> list[float | None]:
     return [getattr(plain, name) for name in Plain.__slots__]
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=RUNS, suppress_health_check=SLOW)
 @given(data=st.data(), where=ranges(), size=st.sampled_from(Bucket), seed=st.integers(0, 2**32))
 def test_any_order_and_repetition_gives_what_plain_counting_gives(
     data: st.DataObject, where: tuple[ZoneInfo, Span], size: Bucket, seed: int
@@ -124,7 +124,7 @@ def test_any_order_and_repetition_gives_what_plain_counting_gives(
             assert close(mine, theirs), (mine, theirs)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=200, suppress_health_check=SLOW)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_whoever_the_waiting_sightings_turn_out_to_be_the_figures_stay_within_the_bounds(
     data: st.DataObject, seed: int

@@ -63,7 +63,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 @schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_made_up_requests_get_what_the_page_promises(case: schemathesis.Case[Any], gateway: httpx.Client) -> None:
     gateway.put(f"/v1/stores/{STORE}", json={})  # each time: the request before may have deleted them
     gateway.post(f"/v1/stores/{STORE}/faces", json={"embeddings": unit(1).tolist(), "face_id": FACE})

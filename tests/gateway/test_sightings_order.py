@@ -161,7 +161,6 @@ async def reported(http: httpx.AsyncClient, group: str, scene: Scene) -> Report:
 
 @settings(
     max_examples=8,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink an example would take many minutes
 )

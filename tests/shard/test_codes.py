@@ -139,7 +139,7 @@ def nominate_everything() -> object:
 
 
 TestCodesInStep = CodesInStep.TestCase
-TestCodesInStep.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestCodesInStep.settings = settings(max_examples=30, stateful_step_count=40)
 
 
 @pytest.mark.parametrize(
