@@ -51,7 +51,10 @@ def test_generated_people_lie_as_the_real_ones_do() -> None:
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real embeddings are not beside the checkout")
 def test_the_fit_can_be_made_again() -> None:
-    again, kept = fitted(read(REAL)), Faces.load()
-    assert np.allclose(again.centres, kept.centres, atol=1e-3)
-    for one, other in ((again.between, kept.between), (again.within, kept.within)):
-        assert np.allclose(one @ one.T, other @ other.T, atol=1e-4)
+    """Nearly: how another processor rounds decides in which of many equally good mixtures it ends."""
+    real = read(REAL)
+    told, again = json.loads(FIGURES.read_text())["generated"], figures(real, fitted(real))["generated"]
+    assert again.keys() == told.keys()
+    for what, values in again.items():
+        off = 0.05 * told[what][0] if "dimension" in what else 0.002  # scores of one Gaussian are 0.005 too low
+        assert values == pytest.approx(told[what], abs=off), what
