@@ -61,6 +61,16 @@ class Pending:
         Raises PendingFull; UnknownStore if the store is gone (nobody would find a probe that is left there) or
         SpaceChanging if it is of another space by now; TruthUnavailable.
         """
+        answer = await self._write(store, waiting, tell=tell, instead_of="")
+        if answer == b"FULL":
+            raise PendingFull(f"{self._limit} sightings of store {store.store} wait already.", limit=self._limit)
+
+    async def replace(self, store: StoreConfig, waiting: Waiting) -> bool:
+        """Keep this in the place of the entry `waiting.id`; False: that waits no more, or somebody else has replaced
+        it, and nothing is changed. Raises UnknownStore, SpaceChanging, TruthUnavailable."""
+        return await self._write(store, waiting, tell=False, instead_of=waiting.id) == b"OK"
+
+    async def _write(self, store: StoreConfig, waiting: Waiting, *, tell: bool, instead_of: str) -> bytes:
         packed = ormsgpack.packb(
             {
                 "probe": pack_vectors(waiting.probe),
@@ -77,12 +87,11 @@ class Pending:
             await self._redis.sadd(keys.WAITING_STORES, name)
             answer: bytes = await self._add(
                 keys=[keys.incarnation(name), keys.pending(name), keys.announced(name, person), keys.events(name)],
-                args=[store.incarnation, self._limit, packed, window, person, waiting.at_ms],
+                args=[store.incarnation, self._limit, packed, window, person, waiting.at_ms, instead_of],
             )
         if answer == b"GONE":
             raise await gone(self._redis, name, store.incarnation)
-        if answer == b"FULL":
-            raise PendingFull(f"{self._limit} sightings of store {name} wait already.", limit=self._limit)
+        return answer
 
     async def stores(self) -> set[str]:
         """Those where sightings may wait."""
@@ -107,10 +116,6 @@ class Pending:
         """Whether sightings wait at any of these stores, and so few that others shall go behind them."""
         names = sorted(await self.stores() & set(stores))
         return bool(names) and 0 < sum((await self.counts(names)).values()) <= ORDERED
-
-    async def remove(self, store: str, entry_id: str) -> None:
-        with truth(outcome="unknown"):
-            await self._redis.xdel(keys.pending(store), entry_id)
 
     async def counts(self, stores: Sequence[str]) -> dict[str, int]:
         with truth():

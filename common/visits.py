@@ -129,10 +129,11 @@ class Visits:
             return None
         return Recorded(there.started, there.visit_start_ms, there.first_ms, at_home[4], there.event_id)
 
-    async def record_anonymous(self, store: StoreConfig, person: str, at_ms: int, pending_id: str = "") -> None:
-        """Count a sighting of a person whose face was erased. Raises UnknownStore, TruthUnavailable."""
+    async def record_anonymous(self, store: StoreConfig, person: str, at_ms: int, pending_id: str = "") -> bool:
+        """Count a sighting of a person whose face was erased; False: what this settles waits no more, and nothing is
+        changed. Raises UnknownStore, TruthUnavailable."""
         seen = Seen(store, store, "", at_ms, pending_id=pending_id)
-        await self._run("visit", store, seen, "", person)
+        return await self._run("visit", store, seen, "", person) is not None
 
     async def _run(self, part: str, at: StoreConfig, seen: Seen, place: str, person: str = "") -> list[Any] | None:
         name, day = at.store, utc_date(seen.at_ms)

@@ -105,7 +105,7 @@ class Merger:
                 if (into.home.store, into.face_id) > (gone.home.store, gone.face_id):
                     await asyncio.sleep(YIELD_S * (attempt + 1))
                 continue
-            known = Known(goes.record.row, goes.record.member_id)
+            known = Known.of(goes.record)
             await self._rekeying.at_once(gone.home.store, {gone.face_id: known}, deadline)
             return Merged(record, *versions)
         raise AssertionError("the last attempt returns or raises")
@@ -141,10 +141,10 @@ class Merger:
     async def _prepared(self, into: Named, gone: Named, stays: StoredFace, joined: tuple[FaceRecord, Vectors]) -> Put:
         """What has to be there before the other face goes: an erasure of this one looks wherever that one was seen."""
         record, templates = joined
+        if record.member_id is not None and stays.record.member_id is None:  # first: it may refuse
+            await self._book.begin_binding(record.member_id, (into.home.store, into.face_id))
         where = await self._rekeys.whereabouts(gone.home.store, gone.face_id)
         await self._rekeys.carry(into.home, into.face_id, (gone.home.store, *where.places), where.origin_ms)
-        if record.member_id is not None and stays.record.member_id is None:
-            await self._book.begin_binding(record.member_id, (into.home.store, into.face_id))
         return Put(
             into.face_id,
             record.pack(),

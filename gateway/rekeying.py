@@ -3,10 +3,10 @@
 The commit that erased it, or merged it into another, left a job (`common.rekeys`). Doing it, here:
 
     at its home and at every place it was seen at   visits go to the other name, joined by the same rule
-    erased: there too                               events and announcements that name it are forgotten
+    there too; merged: a while later                events and announcements that name it are forgotten
     erased: at the stores of its group              sightings that wait and may be of it are counted under that name,
                                                     their probes dropped
-    at the stores of its group                      other sightings that wait and name it, name the other one, or nobody
+    at every store                                  other sightings that wait and name it, name the other one, or nobody
     bound                                           the member's list forgets it
 
 An erased face's other name leads to nobody; a merged one's is the person it became, or, where that is gone too, what
@@ -67,7 +67,7 @@ class Rekeying:
         """Look before erasing; without those that are not there."""
         records = await self._truths.ledger.records(store, face_ids)
         found = zip(face_ids, records, strict=True)
-        return {at: Known(record.row, record.member_id) for at, record in found if record is not None}
+        return {at: Known.of(record) for at, record in found if record is not None}
 
     async def at_once(self, store: str, known: Mapping[str, Known | None], deadline: Deadline) -> None:
         """After the commit: do the jobs of those faces as far as the time goes. Never raises: they are gone, and the
@@ -110,7 +110,7 @@ class Rekeying:
         moved = [] if home is None else [one for job in jobs if (one := await self._moved(job, known)) is not None]
         if home is None or not moved:
             return
-        await self._truths.unnaming.clear(Batch(home, moved, known))
+        await self._truths.unnaming.clear(Batch(home, moved, known, late))
         for job in moved:
             if job.face_id in late:
                 await self._truths.rekeys.done(job)

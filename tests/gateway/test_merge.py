@@ -273,6 +273,14 @@ async def test_what_cannot_be_merged_is_refused_and_named(
     assert (await chain.http.get("/v1/stores/A/faces/ada")).json()["templates"] == 2
 
 
+async def test_a_merge_that_its_member_has_no_room_for_changes_nothing(chain: Cluster, redis: Redis) -> None:
+    await redis.sadd(keys.member_faces("m-7"), *(f"A/f{nth}" for nth in range(256)))
+    before = [await redis.hgetall(key("A")) for key in (keys.origins, keys.places, keys.faces)]
+    response = await merged(chain)
+    assert (response.status_code, response.json()["code"]) == (409, "MEMBER_FULL")
+    assert [await redis.hgetall(key("A")) for key in (keys.origins, keys.places, keys.faces)] == before
+
+
 async def test_faces_of_two_members_are_not_merged(chain: Cluster) -> None:
     await chain.http.put("/v1/members/m-8", json={"display_name": "Eve"})
     assert (await chain.http.put("/v1/members/m-8/faces/A/ada")).status_code == 200

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common import keys
+from common.cluster_map import StoreConfig
 from common.errors import TruthUnavailable
 from common.events import Events
 from common.intervals import Interval
@@ -19,9 +20,13 @@ from common.ledger import Delete
 from common.pending import Pending, Waiting
 from common.records import pack_vectors
 from common.rekeys import Job, Rekeys
+from common.types import DLIB_SPACE
 from common.visits import Seen, Visits, person_of
 from gateway.members import Members
 from gateway.rekeying import Rekeying
+from gateway.spaces import shipped_curve
+from gateway.unnaming import Batch, Known
+from tests.bench.faces import Faces
 from tests.gateway.in_process import Cluster, cluster, unit
 from tests.gateway.remains import Fault, naming
 
@@ -35,11 +40,10 @@ STEPS: list[tuple[type, str]] = [
     (Events, "forget"),
     (Rekeys, "forget_announced"),
     (Visits, "record_anonymous"),
-    (Pending, "add"),
-    (Pending, "remove"),
+    (Pending, "replace"),
     (Rekeys, "change"),
 ]
-STEPS_OF_ADA = 13
+STEPS_OF_ADA = 12
 """calls of those that the erasure in `chain` makes; a test compares"""
 
 
@@ -169,6 +173,81 @@ async def test_a_waiting_probe_that_looks_like_her_is_dropped_though_nothing_nam
     assert [waiting.at_ms for waiting in await chain.services.pending.entries("C")] == [ms(215)]
     (found,) = (await visits(chain, "C")).values()
     assert (ms(220), ms(220)) in found
+
+
+async def test_a_waiting_probe_that_must_be_somebody_elses_is_kept_though_it_looks_like_her(chain: Cluster) -> None:
+    """Of one it matched more than being alike, in the other's picture she was as well."""
+    await chain.enrol("B", unit(3), face_id="bob")
+    store, bob = chain.services.view.stores["C"], person(chain, "bob", "B")
+    await chain.services.pending.add(store, Waiting(ADAS[0], ms(220), bob))
+    await chain.services.pending.add(store, Waiting(ADAS[0], ms(225), "", (person(chain), bob)))
+    await erase(chain)
+    left = {waiting.at_ms: waiting for waiting in await chain.services.pending.entries("C")}
+    assert {at: (one.announced, one.others) for at, one in left.items()} == {
+        ms(215): ("", ()),
+        ms(220): (bob, ()),
+        ms(225): ("", (bob,)),
+    }
+
+
+def test_the_more_faces_are_erased_the_more_alike_a_waiting_probe_must_be() -> None:
+    """Or nearly everybody who waits were one of them."""
+    made = Faces.load()
+    rows, waiting = made.strangers(200, 7), [Waiting(row, 0) for row in made.strangers(100, 8)]
+    jobs = [Job("A", f"f{nth}", f"A/0/f{nth}", "~v1", 0, ()) for nth in range(len(rows))]
+    known = {job.face_id: Known(row, None) for job, row in zip(jobs, rows, strict=True)}
+    batch = Batch(StoreConfig("A", "s1"), jobs, known, set())
+    curve = shipped_curve(DLIB_SPACE)
+    assert sum(batch.most_alike(one, curve) is not None for one in waiting) <= 5
+    again = [Waiting(row, 0) for row in rows[:50]]
+    assert [batch.most_alike(one, curve) for one in again] == jobs[:50]
+
+
+async def test_what_another_erasure_renames_at_this_moment_waits_once_and_names_neither(
+    chain: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await chain.enrol("A", unit(3), face_id="bob")
+    await chain.enrol("A", unit(4), face_id="eve")
+    services = chain.services
+    store, both = services.view.stores["C"], (person(chain), person(chain, "bob"))
+    await services.pending.add(store, Waiting(unit(60)[0], ms(220), "", both, "picture"))
+    await services.pending.add(store, Waiting(unit(61)[0], ms(225), person(chain), (person(chain, "eve"),)))
+    meanwhile, real = iter(["bob", "eve"]), Pending.replace
+
+    async def later(pending: Pending, store: StoreConfig, waiting: Waiting) -> bool:
+        if (face_id := next(meanwhile, None)) is not None:
+            assert (await chain.http.delete(f"/v1/stores/A/faces/{face_id}")).status_code == 200
+        return await real(pending, store, waiting)
+
+    monkeypatch.setattr(Pending, "replace", later)
+    await erase(chain)
+    left = sorted(await services.pending.entries("C"), key=lambda one: one.at_ms)
+    assert [(one.at_ms, one.others) for one in left] == [(ms(215), ()), (ms(220), ())]
+
+
+async def test_a_store_that_went_to_another_group_is_erased_from_what_waits_in_the_old_one(
+    chain: Cluster, redis: Redis
+) -> None:
+    assert (await chain.http.put("/v1/stores/A", json={"group": "other"})).status_code == 200
+    await erase(chain)
+    await leader(chain).turn()
+    assert await naming(redis, ADA.encode()) == {keys.feed("A")}
+    assert await naming(redis, pack_vectors(ADAS)[:64]) == set()
+
+
+async def test_events_of_one_who_was_merged_can_be_judged_for_a_while_and_are_gone_before_she_is_erased(
+    chain: Cluster, redis: Redis
+) -> None:
+    await chain.enrol("B", unit(3), face_id="zoe-0815")
+    assert (await chain.http.delete(f"/v1/members/m-7/faces/A/{ADA}")).status_code == 200
+    faces = {"into": {"store": "B", "face_id": "zoe-0815"}, "from": {"store": "A", "face_id": ADA}}
+    assert (await chain.http.post("/v1/faces/merge", json=faces)).status_code == 200
+    assert {keys.events("A"), keys.events("B")} <= await naming(redis, ADA.encode())
+    await leader(chain).turn()
+    assert (await chain.http.delete("/v1/stores/B/faces/zoe-0815")).status_code == 200
+    await leader(chain).turn()
+    assert await naming(redis, ADA.encode()) == {keys.feed("A")}
+    assert await naming(redis, b"zoe-0815") == {keys.feed("B")}
 
 
 async def test_a_sighting_that_lands_late_is_swept_and_then_the_job_is_forgotten(chain: Cluster) -> None:

@@ -16,6 +16,7 @@ from common.errors import PendingFull
 from common.expiry import Aged, Cursors, Expiry
 from common.intervals import DAY_MS
 from common.ledger import Ledger, Put
+from common.pending import Waiting
 from common.records import FaceRecord, pack_vectors, standing_of
 from common.types import DLIB_SPACE, Kind
 from gateway import retention
@@ -87,6 +88,15 @@ async def test_visitors_unseen_for_too_long_are_erased_like_by_hand(shop: Cluste
     await new_retention(shop, redis).turn()
     assert await left(redis) == {"recent"}
     assert await naming(redis, b"old-4711") == {keys.feed("A"), keys.rekeys("A")}
+
+
+async def test_nobody_who_waits_is_taken_for_one_who_was_not_seen_for_so_long(shop: Cluster, redis: Redis) -> None:
+    await enrol(shop, "old", 31, seed=1)
+    home, pending = shop.services.view.stores["A"], shop.services.pending
+    shop.shards.apps.pop("s1-a")
+    await pending.add(home, Waiting(unit(1)[0], int(time.time() * 1000)))
+    await new_retention(shop, redis).turn()
+    assert (await left(redis), await pending.counts(["A"])) == (set(), {"A": 1})
 
 
 async def test_members_and_staff_stay_unless_the_store_says_otherwise(shop: Cluster, redis: Redis) -> None:
