@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from common import keys
 from common.cluster_map import StoreConfig
 from common.errors import PendingFull
 from common.ledger import gone
+from common.limits import MAX_EMBEDDINGS
 from common.records import pack_vectors
 from common.truth import truth
 from common.types import Vectors
@@ -48,6 +50,20 @@ class Waiting:
     """of its entry; given when it is read"""
 
 
+def pack(waiting: Waiting) -> bytes:
+    """As an entry holds it."""
+    return ormsgpack.packb(
+        {
+            "probe": pack_vectors(waiting.probe),
+            "at": waiting.at_ms,
+            "announced": waiting.announced,
+            "others": list(waiting.others),
+            "picture": waiting.picture,
+            "photos": waiting.photos,
+        }
+    )
+
+
 class Pending:
     def __init__(self, redis: Redis, limit: int) -> None:
         """`limit`: sightings that may wait at one store."""
@@ -71,23 +87,13 @@ class Pending:
         return await self._write(store, waiting, tell=False, instead_of=waiting.id) == b"OK"
 
     async def _write(self, store: StoreConfig, waiting: Waiting, *, tell: bool, instead_of: str) -> bytes:
-        packed = ormsgpack.packb(
-            {
-                "probe": pack_vectors(waiting.probe),
-                "at": waiting.at_ms,
-                "announced": waiting.announced,
-                "others": list(waiting.others),
-                "picture": waiting.picture,
-                "photos": waiting.photos,
-            }
-        )
         name, person = store.store, waiting.announced
         window = window_ms(store) if tell and person else ""
         with truth(outcome="unknown"):
             await self._redis.sadd(keys.WAITING_STORES, name)
             answer: bytes = await self._add(
                 keys=[keys.incarnation(name), keys.pending(name), keys.announced(name, person), keys.events(name)],
-                args=[store.incarnation, self._limit, packed, window, person, waiting.at_ms, instead_of],
+                args=[store.incarnation, self._limit, pack(waiting), window, person, waiting.at_ms, instead_of],
             )
         if answer == b"GONE":
             raise await gone(self._redis, name, store.incarnation)
@@ -107,10 +113,12 @@ class Pending:
                 await self._redis.sadd(keys.WAITING_STORES, store)
 
     async def entries(self, store: str, count: int = BATCH) -> list[Waiting]:
-        """The `count` that have waited longest."""
+        """The `count` that have waited longest, and what else there is of the last one's picture."""
         with truth():
-            found: Any = await self._redis.xrange(keys.pending(store), count=count)
-        return [_waiting(entry_id.decode(), fields[b"s"]) for entry_id, fields in found]
+            found: Any = await self._redis.xrange(keys.pending(store), count=count + MAX_EMBEDDINGS)
+        read = [_waiting(entry_id.decode(), fields[b"s"]) for entry_id, fields in found]
+        rest = takewhile(lambda one: one.picture == read[count - 1].picture != "", read[count:])
+        return read[:count] + list(rest)
 
     async def to_wait_for(self, stores: Iterable[str]) -> bool:
         """Whether sightings wait at any of these stores, and so few that others shall go behind them."""

@@ -5,7 +5,7 @@
 -- ARGV  creation (what its incarnation begins with), part ('home', 'visit' or 'both'), face_id, person, sighting ms,
 --       date, midnight ms, window ms, place (the store, where it is not the face's own; '' otherwise),
 --       event type ('' = none), late ('1' or ''), announced before (person or ''), pending entry to remove ('' = none),
---       '1' = out of order, whoever waits
+--       '1' = out of order, whoever waits; then per pending entry of the same picture: its id, what takes its place
 -- Answers {status, 1 if a visit started, visit's start ms, first sighting there ms, first anywhere ms, event id or ''};
 -- status OK; GONE: the store is not this one (any more); FACE: the face is not there (any more); WAIT: earlier sightings
 -- wait at the store, and this one goes behind them; DONE: the pending one waits no more. Then nothing is changed.
@@ -89,7 +89,12 @@ if started then
 end
 
 local first = earliest(firsts, person)
-if ARGV[13] ~= '' then redis.call('XDEL', pending, ARGV[13]) end
+if ARGV[13] ~= '' then
+  redis.call('XDEL', pending, ARGV[13])
+  for nth = 15, #ARGV, 2 do
+    if redis.call('XDEL', pending, ARGV[nth]) == 1 then redis.call('XADD', pending, '*', 's', ARGV[nth + 1]) end
+  end
+end
 local event = ''
 local was = ARGV[12]
 if ARGV[10] ~= '' and was ~= person and (was ~= '' or started) then

@@ -50,6 +50,8 @@ class Seen:
     """the person that was told of already, before every store could be searched"""
     pending_id: str = ""
     """the pending sighting that this settles"""
+    beside: Sequence[tuple[str, bytes]] = ()
+    """pending sightings of its picture, and what takes the place of each: where this person is named as another one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Visits:
                     *(seen.at_ms, day, midnight_ms(day), window_ms(at), place),
                     *(seen.event, "1" if seen.late else "", seen.announced, seen.pending_id),
                     "1" if person else "",
+                    *[part for one in seen.beside for part in one],
                 ],
             )
         if answer[0] == b"WAIT":

@@ -38,6 +38,8 @@ class Sighting(NamedTuple):
     """behind each probe"""
     waited: Waiting | None = None
     """as it was kept, for one that waited until now"""
+    beside: Sequence[Waiting] = ()
+    """those of its picture that wait still: other persons"""
 
     @property
     def late(self) -> bool:

@@ -1,17 +1,17 @@
 """Settling what waited: the leader searches pending sightings again, in the order they were made, until none is left.
 
 In order, and one after the other within a group: strangers among them are enrolled as they would have been, and the
-next one already finds them. Who was in the same picture is remembered until all of it is settled: two faces in it are
-two persons. What still cannot be searched ends the turn for its group; nothing overtakes it. Two
-leaders (an old one that does not know yet) only do the same work twice: commits compare, and visits are idempotent.
+next one already finds them. Two faces of one picture are two persons: who is settled is noted, in the same step, in
+what still waits of the picture, so that the next leader knows it too. What still cannot be searched ends the turn for
+its group; nothing overtakes it. Two leaders (an old one that does not know yet) only do the same work twice: commits
+compare, and visits are idempotent.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from common.cluster_map import StoreConfig
 from common.errors import FacegridError, TruthUnavailable
@@ -24,8 +24,6 @@ from gateway.sight import Outcome, Sighter
 from gateway.view import ClusterView
 
 PAUSE_S = 0.5
-PICTURES = 10_000
-"""remembered; nothing overtakes within a group, so a picture is done long before"""
 log = logging.getLogger("facegrid.resolver")
 
 
@@ -37,8 +35,6 @@ class Resolver:
         self._deadline_s = deadline_s
         self.waiting = 0
         """sightings found waiting at the last look; 0 while this gateway does not lead"""
-        self._settled: dict[str, set[str]] = {}
-        """picture of which faces wait → the persons that others in it turned out to be"""
 
     async def run(self, leading: Callable[[], bool]) -> None:
         """Settle whatever waits, while this gateway leads, until cancelled."""
@@ -74,26 +70,25 @@ class Resolver:
                 await self._pending.forget_store(store.store)
             waiting += [(entry, store) for entry in entries]
         waiting.sort(key=lambda one: (one[0].at_ms, one[1].store, order(one[0].id)))
-        for settled, (entry, store) in enumerate(waiting):
-            if not await self._settle(entry, store):
-                return settled
+        pictures: defaultdict[str, list[Waiting]] = defaultdict(list)
+        for entry, _ in waiting:
+            pictures[entry.picture].append(entry)
+        for settled, (entry, store) in enumerate(waiting, 1):
+            beside = [one for one in pictures[entry.picture] if one is not entry] if entry.picture else []
+            if not await self._settle(entry, store, beside):
+                return settled - 1
+            if beside:
+                return settled  # they are other entries now
         return len(waiting)
 
-    async def _settle(self, entry: Waiting, store: StoreConfig) -> bool:
-        others = self._settled.get(entry.picture, set()) if entry.picture else ()
+    async def _settle(self, entry: Waiting, store: StoreConfig, beside: Sequence[Waiting]) -> bool:
         try:
             async with Deadline(self._deadline_s) as deadline:
-                waited = replace(entry, others=(*entry.others, *others))
-                sighting = Sighting(store, entry.at_ms, entry.photos, waited)
+                sighting = Sighting(store, entry.at_ms, entry.photos, entry, beside)
                 (sighted,) = await self._sighter.sight(sighting, entry.probe[None], deadline)
         except TruthUnavailable:
             raise
         except FacegridError as error:
             log.warning("A pending sighting of store %s waits on. %s", store.store, error.detail)
             return False
-        if sighted.outcome is Outcome.PENDING:
-            return False
-        self._settled.setdefault(entry.picture, set()).add(sighted.person)
-        if len(self._settled) > PICTURES:
-            del self._settled[next(iter(self._settled))]
-        return True
+        return sighted.outcome is not Outcome.PENDING

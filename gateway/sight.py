@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from common.errors import SightingsWaiting, VersionConflict
 from common.ledger import ABSENT, IDLE, Ledger, Put
-from common.pending import Pending, Waiting
+from common.pending import Pending, Waiting, pack
 from common.records import FaceRecord, pack_vectors
 from common.rekeys import Rekeys
 from common.types import Candidate, Kind, Vectors, Verdict
@@ -71,8 +71,6 @@ class Sighted:
     """who it is; of a stranger the new face, with no score; of one that waits the best match so far"""
     new: bool = False
     recorded: Recorded | None = None
-    person: str = ""
-    """whom it was counted as"""
 
 
 class Sighter:
@@ -147,10 +145,12 @@ class Sighter:
         new = recorded.origin_ms == frame.sighting.at_ms
         outcome = Outcome.STAFF if staff else Outcome.COUNTED
         threshold = result.cut.of(candidate)
-        return Sighted(outcome, Verdict.MATCH, threshold, candidate, new, recorded, frame.person(candidate))
+        return Sighted(outcome, Verdict.MATCH, threshold, candidate, new, recorded)
 
     async def _record(self, frame: Frame, candidate: Candidate, event: str) -> Recorded | None:
         sighting, waited = frame.sighting, frame.sighting.waited
+        person = frame.person(candidate)
+        beside = [(one.id, pack(replace(one, others=(*one.others, person)))) for one in sighting.beside]
         return await self._kept.visits.record(
             Seen(
                 sighting.store,
@@ -161,6 +161,7 @@ class Sighter:
                 sighting.late,
                 "" if waited is None else waited.announced,
                 "" if waited is None else waited.id,
+                beside,
             )
         )
 
@@ -191,9 +192,8 @@ class Sighter:
             recorded = await self._record(frame, enrolled, "new_visitor")
             if recorded is None:  # erased in the same moment
                 break
-            person = frame.person(enrolled)
-            frame.taken.add(person)
-            return Sighted(Outcome.COUNTED, Verdict.NO_MATCH, result.threshold, enrolled, True, recorded, person)
+            frame.taken.add(frame.person(enrolled))
+            return Sighted(Outcome.COUNTED, Verdict.NO_MATCH, result.threshold, enrolled, True, recorded)
         return {}
 
     async def _commit(self, frame: Frame, probe: Vectors, face_id: str, version: int) -> int:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from common import keys
+from common.pending import Waiting
 from common.types import Kind, Vectors
+from gateway.resolver import Resolver
 from tests.gateway.in_process import Cluster, cluster, unit
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -163,6 +166,34 @@ async def test_strangers_behind_a_waiting_one_are_enrolled_in_the_order_they_cam
     await sight(running, "A", unit(1), 10)
     await until_settled(running)
     assert await faces_of(running, "A", "B") == 2
+
+
+async def test_two_of_one_picture_are_two_though_each_is_settled_by_another_leader(
+    running: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They look alike, and the first leader dies between them."""
+    services = running.services
+    monkeypatch.setattr(services.resolver, "turn", AsyncMock(return_value=0))
+    gone = running.shards.apps.pop("s2-a")
+    faces = await sight(running, "A", np.concatenate([unit(1), near(unit(1), 0.99), near(unit(1), 0.98)]))
+    assert [face["outcome"] for face in faces] == ["pending"] * 3
+    running.shards.apps["s2-a"] = gone
+    async with asyncio.timeout(15):
+        for left in (2, 1, 0):
+            leader = Resolver(services.view, services.pending, services.sighter, deadline_s=5)
+            while not await leader.turn():
+                await asyncio.sleep(0.02)
+            assert await services.pending.counts(["A"]) == {"A": left}
+    assert await faces_of(running, "A", "B") == 3
+
+
+async def test_a_picture_is_read_whole_though_as_many_were_not_asked_for(running: Cluster) -> None:
+    store, pending = running.services.view.stores["A"], running.services.pending
+    running.shards.apps.pop("s2-a")
+    for at, picture in enumerate(["", "", "p", "p", "p", "q"]):
+        await pending.add(store, Waiting(unit(at)[0], at, picture=picture))
+    for count, found in ((1, 1), (2, 2), (3, 5), (4, 5), (5, 5), (6, 6), (7, 6)):
+        assert [one.at_ms for one in await pending.entries("A", count)] == list(range(found))
 
 
 async def test_a_match_that_somebody_not_searched_could_beat_is_told_and_then_corrected(
