@@ -36,6 +36,22 @@ RETENTION_DAYS = 30
 MAX_RETENTION_DAYS = 3650
 MAX_AHEAD_S = 300
 """how far a camera's clock may be ahead of the gateway's"""
+MAX_JSON_BYTES = 131_072
+"""of a JSON body, or of a line of JSON, beside its embeddings. Most has a member's profile: 32 attributes of 256
+characters, each as two escapes (`\\ud83d\\ude00`), and their keys have 101,000"""
+JSON_NUMBER_BYTES = 32
+"""of a number of an embedding: 24 at most (-2.2250738585072014e-308), and a comma and some indentation"""
+MAX_MISFITS = 1000
+"""of a body; of more none is named, for pydantic would make a dict of each. A batch with something wrong in each of its
+embeddings has fewer: in an embedding it looks for the first only"""
+
+
+def json_bytes(numbers: int) -> int:
+    """The most that a JSON body, or a line, with so many numbers of embeddings may have.
+
+    Parsing takes up to a hundred times the memory and 0.2 s a megabyte, in which nobody else is served.
+    """
+    return MAX_JSON_BYTES + numbers * JSON_NUMBER_BYTES
 
 
 def check_name(field: str, value: str) -> str:

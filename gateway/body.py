@@ -17,15 +17,17 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from common.errors import InvalidRequest, UnsupportedMediaType, WrongDimension
+from common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, WrongDimension
 from common.http import header
-from common.limits import MAX_EMBEDDINGS
+from common.limits import MAX_EMBEDDINGS, MAX_MISFITS, json_bytes
 from common.types import Vectors
 from common.vectors import unit_rows, unit_rows_from_bytes
 
 JSON = "application/json"
 RAW = "application/octet-stream"
 MULTIPART = "multipart/form-data"
+TOO_MANY = "too_many_misfits"
+"""a type of error, beside pydantic's"""
 MAX_FORM_FIELDS = 20
 MAX_FORM_FILES = 100
 """what is parsed at all; a route allows fewer, and says how many"""
@@ -90,32 +92,48 @@ async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[i
     return Upload(tuple(found), fields)
 
 
-async def read_json(request: Request, model: type[Model]) -> Model:
-    """Raises what FastAPI raises for a body that does not fit, so that both are told in the same words."""
+async def read_json(request: Request, model: type[Model], numbers: int = 0) -> Model:
+    """`numbers`: of embeddings, that there may be.
+
+    Raises BodyTooLarge before anything is parsed, and what FastAPI raises for a body that does not fit, so that both
+    are told in the same words.
+    """
     try:
-        return model.model_validate_json(await _whole(request))
+        return model.model_validate_json(await _whole(request, json_bytes(numbers)))
     except ValidationError as error:
         raise misfit("body", error) from error
 
 
-async def _whole(request: Request) -> bytes:
-    """The body. Nearly all come in one piece, for which the stream of pieces costs more than to read it."""
-    pieces = []
+async def _whole(request: Request, most: int | None = None) -> bytes:
+    """The body. Nearly all come in one piece, for which the stream of pieces costs more than to read it.
+
+    `most`: bytes, where it may have fewer than any body.
+    """
+    pieces, seen = [], 0
     while True:
         message = await request.receive()
         if message["type"] != "http.request":
             raise ClientDisconnect
         pieces.append(message.get("body", b""))
+        seen += len(pieces[-1])
+        if most is not None and seen > most:
+            raise BodyTooLarge(f"As JSON the body may have at most {most} bytes here.", field="body", limit=most)
         if not message.get("more_body", False):
             return b"".join(pieces)
 
 
 def misfit(place: str, error: ValidationError) -> RequestValidationError:
     """What FastAPI raises for something in the body or the query that does not fit."""
-    errors: list[Any] = [
-        {**item, "loc": (place, *item["loc"])} for item in error.errors(include_url=False, include_input=False)
-    ]
-    return RequestValidationError(errors)
+    first = first_misfit(error)
+    return RequestValidationError([first | {"loc": (place, *first["loc"])}])
+
+
+def first_misfit(error: ValidationError) -> dict[str, Any]:
+    """The first thing that does not fit, for only one is told; of more than MAX_MISFITS, how many they are."""
+    count = error.error_count()
+    if count > MAX_MISFITS:
+        return {"type": TOO_MANY, "loc": (), "msg": f"{count} fields or values in it are wrong"}
+    return dict(error.errors(include_url=False, include_input=False)[0])
 
 
 def read_options(request: Request, model: type[Model]) -> Model:

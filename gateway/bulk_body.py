@@ -17,13 +17,14 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from common.cluster_map import StoreConfig
-from common.errors import InvalidEmbedding, InvalidRequest, MalformedBody, WrongDimension, WrongSpace
+from common.errors import BodyTooLarge, InvalidEmbedding, InvalidRequest, MalformedBody, WrongDimension, WrongSpace
 from common.http import LIMITS
 from common.ledger import creation
-from common.limits import MAX_BULK, MAX_TEMPLATES, NAME, check_labels, check_name
+from common.limits import MAX_BULK, MAX_TEMPLATES, NAME, check_labels, check_name, json_bytes
 from common.records import MOST_PHOTOS
 from common.types import Kind, Vectors
 from common.vectors import unit_rows
+from gateway.body import TOO_MANY, first_misfit
 from gateway.bulk import Bulk, Place, naming
 from gateway.enrol import Enrolment
 from gateway.npz import Arrays, read_npz
@@ -68,13 +69,17 @@ def read_lines(body: bytes, home: StoreConfig) -> Bulk:
 
 
 def _line(raw: bytes, home: StoreConfig) -> BulkLine:
+    most = json_bytes(MAX_TEMPLATES * home.dimension)
+    if len(raw) > most:
+        raise BodyTooLarge(f"It may have at most {most} bytes.", field="body", limit=most)
     try:
         line = BulkLine.model_validate_json(raw)
     except ValidationError as error:
-        first: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
+        first = first_misfit(error)
         if first["type"] == "json_invalid":
             raise MalformedBody(f"This is not JSON: {first['msg']}.", field="body") from error
-        field = ".".join(str(part) for part in first["loc"])[:LONGEST_FIELD] or "embeddings"
+        whole = "body" if first["type"] == TOO_MANY else "embeddings"  # of which the line has neither form, or both
+        field = ".".join(str(part) for part in first["loc"])[:LONGEST_FIELD] or whole
         told = first.get("ctx", {})
         limit = next((told[name] for name in LIMITS if isinstance(told.get(name), int | float | str)), None)
         raise InvalidRequest(f"{field}: {first['msg']}.", field=field, limit=limit) from error

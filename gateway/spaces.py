@@ -55,6 +55,11 @@ class Spaces:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._spaces))
 
+    @property
+    def widest(self) -> int:
+        """The most numbers that an embedding of any of them has."""
+        return max(space.dimension for space in self._spaces.values())
+
     def of(self, name: str) -> Space:
         """Raises UnknownSpace."""
         if name not in self._spaces:

@@ -65,7 +65,7 @@ async def _batch(request: Request, found: Services, options: RawBatchOptions) ->
     if content_type(request, [JSON, RAW]) == JSON:
         if options.stores is not None:
             raise InvalidRequest("stores goes into the body here.", field="stores", limit=RAW)
-        body = await read_json(request, BatchBody)
+        body = await read_json(request, BatchBody, MAX_BATCH * found.spaces.widest)
         homes = await _homes([check_name("store", one.store) for one in body.searches], found)
         return homes, as_rows([one.embedding for one in body.searches], homes[0].dimension, "searches")
     if not options.stores:

@@ -118,7 +118,7 @@ async def _from_photos(request: Request, home: StoreConfig, found: Services) -> 
 
 
 async def _from_json(request: Request, home: StoreConfig) -> Enrolment:
-    body = await read_json(request, EnrolBody)
+    body = await read_json(request, EnrolBody, MAX_TEMPLATES * home.dimension)
     labels = None if body.labels is None else check_labels(body.labels)
     return Enrolment(as_rows(body.embeddings, home.dimension), _face_id(body.face_id), body.kind, labels)
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from common.cluster_map import StoreConfig
 from common.direct import PlainRoute
 from common.errors import InvalidRequest, PartialCoverage
-from common.limits import MAX_PHOTOS
+from common.limits import MAX_EMBEDDINGS, MAX_PHOTOS
 from common.members import MemberCard
 from common.types import Vectors
 from gateway.answer import packed, result_of
@@ -127,7 +127,8 @@ async def _probes(request: Request, found: Services, home: StoreConfig, photos: 
                 (await read_upload(request, frozenset(), photos=(1, MAX_PHOTOS))).photos, found, space
             )
         case "application/json":
-            rows = as_rows((await read_json(request, SearchBody)).embeddings, space.dimension)
+            body = await read_json(request, SearchBody, MAX_EMBEDDINGS * space.dimension)
+            rows = as_rows(body.embeddings, space.dimension)
         case _:
             rows = await read_raw(request, space.dimension)
     return Probes(rows, [None] * len(rows), photos)

@@ -12,7 +12,7 @@ from common.cluster_map import StoreConfig
 from common.direct import PlainRoute
 from common.errors import InvalidRequest
 from common.intervals import DAY_MS
-from common.limits import MAX_AHEAD_S, MAX_PHOTOS, check_name
+from common.limits import MAX_AHEAD_S, MAX_EMBEDDINGS, MAX_PHOTOS, check_name
 from gateway.answer import Json, packed
 from gateway.body import (
     JSON,
@@ -104,7 +104,7 @@ async def _read(
             track = fields.track is not None
             return fields, at_ms, await of_photos(found, upload.photos, space, track=track)
         case "application/json":
-            body = await read_json(request, SightingBody)
+            body = await read_json(request, SightingBody, MAX_EMBEDDINGS * space.dimension)
             fields, at_ms = _checked(SightingFields(at=body.at, camera=body.camera, track=body.track), found)
             rows = as_rows(body.embeddings, space.dimension)
         case _:

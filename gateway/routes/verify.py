@@ -54,7 +54,7 @@ async def verify(request: Request, found: Found, _: Limit) -> VerifyAnswer:
         sides = await _sides(found, options, len(upload.photos))
         rows = stack(await one_face_each(found.encoder, upload.photos, sides.space.name))
     else:
-        options = body = await read_json(request, VerifyBody)
+        options = body = await read_json(request, VerifyBody, 2 * found.spaces.widest)
         sides = await _sides(found, options, len(body.embeddings))
         rows = as_rows(body.embeddings, sides.space.dimension)
     other, photos = (rows[1], 1) if sides.stored is None else (sides.stored.row, sides.stored.photos_behind)

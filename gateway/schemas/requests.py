@@ -36,7 +36,7 @@ LABELS_SCHEMA: dict[str, JsonValue] = {
 MAX_TIMEZONE = 64
 
 Name = Annotated[str, Field(json_schema_extra=NAME_SCHEMA)]
-Embedding = Annotated[list[float], Field(min_length=1, max_length=4096)]
+Embedding = Annotated[list[float], Field(min_length=1, max_length=4096, fail_fast=True)]
 
 
 class Body(BaseModel):

@@ -9,7 +9,20 @@ from typing import Any
 import httpx
 import pytest
 
-from common.limits import MAX_LABEL_VALUE, MAX_TOP_K
+from common.limits import (
+    MAX_ATTRIBUTE_VALUE,
+    MAX_ATTRIBUTES,
+    MAX_BATCH,
+    MAX_DISPLAY_NAME,
+    MAX_EMBEDDINGS,
+    MAX_JSON_BYTES,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    MAX_MISFITS,
+    MAX_TEMPLATES,
+    MAX_TOP_K,
+    json_bytes,
+)
 from tests.gateway.in_process import Cluster, cluster, unit
 
 GOOD = unit(1).tolist()
@@ -51,6 +64,15 @@ def with_number(text: str) -> dict[str, Any]:
 def replace_first(text: str) -> dict[str, Any]:
     row = ", ".join([text, *("0.1",) * 127])
     return {"content": f'{{"embeddings": [[{row}]]}}', "headers": JSON}
+
+
+def of_bytes(length: int) -> dict[str, Any]:
+    """So long a document of one unknown field."""
+    return {"content": '{"x":"' + "x" * (length - 8) + '"}', "headers": JSON}
+
+
+def of_fields(count: int) -> dict[str, Any]:
+    return {"content": json.dumps({f"{nth:x}": 0 for nth in range(count)}), "headers": JSON}
 
 
 ENROL = "/v1/stores/A/faces"
@@ -225,6 +247,64 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
         "BODY_TOO_LARGE",
         "body",
     ),
+    "JSON too large, store": (
+        "PUT",
+        "/v1/stores/B",
+        of_bytes(MAX_JSON_BYTES + 1),
+        413,
+        "BODY_TOO_LARGE",
+        "body",
+    ),
+    "JSON as large as allowed, store": ("PUT", "/v1/stores/B", of_bytes(MAX_JSON_BYTES), 422, "INVALID_REQUEST", "x"),
+    "JSON too large, enrol": (
+        "POST",
+        ENROL,
+        of_bytes(json_bytes(MAX_TEMPLATES * 128) + 1),
+        413,
+        "BODY_TOO_LARGE",
+        "body",
+    ),
+    "JSON too large, search": (
+        "POST",
+        SEARCH,
+        of_bytes(json_bytes(MAX_EMBEDDINGS * 128) + 1),
+        413,
+        "BODY_TOO_LARGE",
+        "body",
+    ),
+    "JSON too large, sighting": (
+        "POST",
+        "/v1/stores/A/sightings",
+        of_bytes(json_bytes(MAX_EMBEDDINGS * 128) + 1),
+        413,
+        "BODY_TOO_LARGE",
+        "body",
+    ),
+    "JSON too large, verify": (
+        "POST",
+        "/v1/verify",
+        of_bytes(json_bytes(2 * 128) + 1),
+        413,
+        "BODY_TOO_LARGE",
+        "body",
+    ),
+    "misfits, all of them looked at": (
+        "POST",
+        SEARCH,
+        of_fields(MAX_MISFITS - 1),
+        422,
+        "INVALID_REQUEST",
+        "embeddings",
+    ),
+    "misfits, too many to look at": ("POST", SEARCH, of_fields(MAX_MISFITS), 422, "INVALID_REQUEST", "body"),
+    "text for every number": (
+        "POST",
+        SEARCH,
+        embeddings([[""] * 128] * MAX_EMBEDDINGS),
+        422,
+        "INVALID_REQUEST",
+        "embeddings.0.0",
+    ),
     "top_k 0": ("POST", SEARCH + "?top_k=0", embeddings(GOOD), 422, "INVALID_REQUEST", "top_k"),
     "top_k negative": ("POST", SEARCH + "?top_k=-1", embeddings(GOOD), 422, "INVALID_REQUEST", "top_k"),
     "top_k huge": ("POST", SEARCH + f"?top_k={MAX_TOP_K + 1}", embeddings(GOOD), 422, "INVALID_REQUEST", "top_k"),
@@ -276,6 +356,29 @@ async def test_limits_are_in_the_body(chain: Cluster) -> None:
     assert body["limit"] == MAX_TOP_K
     body = (await chain.http.post(ENROL, json={"embeddings": [[0.5] * 5]})).json()
     assert body["limit"] == 128
+    body = (await chain.http.put("/v1/members/ada", **of_bytes(MAX_JSON_BYTES + 1))).json()
+    assert body["limit"] == MAX_JSON_BYTES
+
+
+async def test_the_longest_json_that_is_allowed_fits(chain: Cluster) -> None:
+    """Numbers of 24 characters, with a comma and a space; texts as escapes, which is how Python's json writes them."""
+    row = json.dumps([0.5] * 128).replace("0.5", "-1.2345678901234567e-003")
+    widest, key = "\N{GRINNING FACE}", "k" * 62
+
+    async def answered(method: str, path: str, body: str) -> int:
+        sent = body.replace(json.dumps("row"), row)
+        return (await chain.http.request(method, path, content=sent, headers=JSON)).status_code
+
+    labels = {f"{key}{nth:02}": widest * MAX_LABEL_VALUE for nth in range(MAX_LABELS)}
+    face = {"embeddings": ["row"] * MAX_TEMPLATES, "labels": labels}
+    probes = {"embeddings": ["row"] * MAX_EMBEDDINGS}
+    batch = {"searches": [{"store": "A", "embedding": "row"}] * MAX_BATCH}
+    attributes = {f"{key}{nth:02}": widest * MAX_ATTRIBUTE_VALUE for nth in range(MAX_ATTRIBUTES)}
+    member = {"display_name": widest * MAX_DISPLAY_NAME, "attributes": attributes}
+    assert await answered("POST", ENROL, json.dumps(face)) == 201
+    assert await answered("POST", SEARCH, json.dumps(probes)) == 200
+    assert await answered("POST", "/v1/search:batch", json.dumps(batch)) == 200
+    assert await answered("PUT", "/v1/members/ada", json.dumps(member)) == 201
 
 
 @pytest.mark.parametrize(("method", "path", "headers"), [("POST", ENROL, RAW), ("PUT", "/v1/stores/B", JSON)])

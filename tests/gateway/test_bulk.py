@@ -22,7 +22,7 @@ from common import keys
 from common.cluster_map import StoreConfig
 from common.errors import FacegridError, TruthUnavailable
 from common.ledger import Committed, Ledger
-from common.limits import MAX_BULK
+from common.limits import MAX_BULK, MAX_MISFITS, MAX_TEMPLATES, json_bytes
 from common.types import DLIB_SPACE, Kind, Vectors
 from gateway import bulk
 from gateway.bulk_body import read_arrays, read_lines
@@ -180,6 +180,8 @@ GOOD = line(1, "ada")
         (lines(GOOD, line(2, "bob", photos=0)), 422, 2, "photos"),
         (lines(GOOD, line(2, "bob", labels={"a b": "x"})), 422, 2, "labels"),
         (lines(GOOD, line(2, "bob", thumbnail="x")), 422, 2, "thumbnail"),
+        (lines(GOOD, line(2, "bob", member_id="x" * json_bytes(MAX_TEMPLATES * 128))), 413, 2, "body"),
+        (lines(GOOD, {f"{nth:x}": 0 for nth in range(MAX_MISFITS + 1)}), 422, 2, "body"),
         (lines(GOOD) + b"\n\n{'a'}", 400, 3, "body"),
         (b"\n \n", 422, None, "body"),
     ],
@@ -266,7 +268,7 @@ def test_a_bad_npz_is_refused_with_the_row_and_the_field(body: bytes, status: in
 
 def test_a_field_that_the_caller_made_up_is_not_told_back_at_any_length() -> None:
     with pytest.raises(FacegridError) as refused:
-        read_lines(lines(line(1, "ada", **{"k" * 1_000_000: 1})), HOME)
+        read_lines(lines(line(1, "ada", **{"k" * 100_000: 1})), HOME)
     assert len(json.dumps(refused.value.problem())) < 1000
 
 
