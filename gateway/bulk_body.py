@@ -111,6 +111,7 @@ def read_arrays(body: bytes, home: StoreConfig, most_bytes: int) -> Bulk:
     for name, array in arrays.items():
         if array.ndim != (2 if name == "embeddings" else 1) or len(array) != count:
             raise InvalidRequest(f"{name} has the shape {array.shape}; a row each is needed.", field=name, limit=count)
+    _check_rows(arrays, home)
     if "spaces" in arrays:
         for at, space in enumerate(_texts("spaces", arrays["spaces"])):
             if space != home.space:
@@ -132,6 +133,19 @@ def read_arrays(body: bytes, home: StoreConfig, most_bytes: int) -> Bulk:
     return _bulk(faces, "row", places)
 
 
+def _check_rows(arrays: Arrays, home: StoreConfig) -> None:
+    """Before anything is made of each: rows of no width are any number in no bytes."""
+    count, width = arrays["embeddings"].shape
+    if width != home.dimension:
+        raise WrongDimension(
+            f"embeddings: each needs {home.dimension} numbers, not {width}.", field="embeddings", limit=home.dimension
+        )
+    if "face_ids" not in arrays:
+        _check_count(count)
+    if count > (most := MAX_BULK * MAX_TEMPLATES):
+        raise InvalidRequest(f"At most {most} rows are allowed, not {count}.", field="embeddings", limit=most)
+
+
 def _check_one_face(face_id: str, own: Sequence[int], **said: Sequence[Any] | None) -> None:
     if len(own) > MAX_TEMPLATES:
         raise InvalidRequest(f"Face {face_id} has {len(own)} embeddings.", field="embeddings", limit=MAX_TEMPLATES)
@@ -151,7 +165,6 @@ def _by_face(arrays: Arrays, rows: Vectors, salt: str) -> dict[str, list[int]]:
                     _check_count(len(found) + 1)
             found[face_id].append(at)
     else:
-        _check_count(len(rows))
         for at in range(len(rows)):
             found[_made_up(salt, rows[at : at + 1])].append(at)
     return found
@@ -195,8 +208,6 @@ def _unit_rows(vectors: npt.NDArray[Any], dimension: int, place: Place, places: 
     try:
         return unit_rows(vectors, dimension)
     except InvalidEmbedding:
-        if vectors.shape[1] != dimension:
-            raise
         for at in range(len(vectors)):
             with naming(place, places[at]):
                 unit_rows(vectors[at : at + 1], dimension, "embedding")

@@ -95,6 +95,8 @@ def _npz(path: Path) -> Columns:
 def _checked(path: Path, columns: Columns) -> Columns:
     if "embeddings" not in columns or columns["embeddings"].ndim != 2:
         raise ClientError(f"{path.name} has no two-dimensional embeddings.")
+    if len(columns["embeddings"]) and not columns["embeddings"].size:  # any number of rows, in no bytes
+        raise ClientError(f"{path.name} has embeddings without a number.")
     for name, column in columns.items():
         if name != "embeddings" and column.ndim != 1:
             raise ClientError(f"{path.name}: {name} has {column.ndim} dimensions, not one.")

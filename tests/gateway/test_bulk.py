@@ -266,6 +266,27 @@ def test_a_bad_npz_is_refused_with_the_row_and_the_field(body: bytes, status: in
     assert (error.status, error.extra.get("row"), error.field) == (status, row, field)
 
 
+@pytest.mark.parametrize(
+    ("rows", "width", "wrong", "field", "limit"),
+    [
+        (1_000_000, 0, "spaces", "embeddings", 128),
+        (3, 129, "spaces", "embeddings", 128),
+        (MAX_BULK + 1, 128, "spaces", "faces", MAX_BULK),
+        (MAX_BULK + 1, 128, "kinds", "faces", MAX_BULK),
+        (MAX_BULK * MAX_TEMPLATES + 1, 128, "face_ids", "embeddings", MAX_BULK * MAX_TEMPLATES),
+    ],
+)
+def test_rows_of_another_width_and_too_many_are_refused_before_anything_is_made_of_each(
+    rows: int, width: int, wrong: str, field: str, limit: int
+) -> None:
+    """Each row has something else wrong, which would be found by a look at it."""
+    arrays = {"embeddings": np.ones((rows, width), np.float16), wrong: np.full(rows, b"!")}
+    with pytest.raises(FacegridError) as refused:
+        read_arrays(npz(**arrays), HOME, MOST)
+    error = refused.value
+    assert (error.field, error.limit, error.extra) == (field, limit, {})
+
+
 def test_a_field_that_the_caller_made_up_is_not_told_back_at_any_length() -> None:
     with pytest.raises(FacegridError) as refused:
         read_lines(lines(line(1, "ada", **{"k" * 100_000: 1})), HOME)

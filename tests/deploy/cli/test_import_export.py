@@ -190,6 +190,7 @@ def test_what_is_asked_for_wrongly_is_said(cluster: LocalCluster, tmp_path: Path
     ("arrays", "said"),
     [
         ({"face_ids": NAMES}, "no two-dimensional embeddings"),
+        ({"embeddings": ROWS[:, :0]}, "embeddings without a number"),
         ({"embeddings": ROWS, "face_ids": NAMES[:3]}, "face_ids has 3 rows, not 7"),
         ({"embeddings": np.array([None])}, "cannot be read as an npz"),
         ({"embeddings": ROWS, "kinds": np.array("staff")}, "kinds has 0 dimensions"),
