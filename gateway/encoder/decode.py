@@ -51,6 +51,7 @@ PARSE_ERRORS = (
     LookupError,
     ArithmeticError,
     EOFError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
@@ -67,9 +68,12 @@ def decode(photo: bytes, settings: EncoderSettings) -> Pixels:
         warnings.simplefilter("ignore")  # Pillow warns of large photos and odd EXIF blocks; both are dealt with here
         image = _open(photo, settings)
         _check_pixels(image.width * image.height, settings)
-        _load(image, photo)
-        image = _rgb(_upright(image))  # the same name: what is not needed any more is freed before the next copy
-        return np.asarray(image)
+        try:
+            image.load()
+            image = _rgb(_upright(image))  # the same name: what is not needed any more is freed before the next copy
+            return np.asarray(image)
+        except PARSE_ERRORS:  # of the conversion too: only then a palette that is missing, or too long, is looked at
+            raise _damage(photo) from None
 
 
 def check_bytes(photo: bytes, settings: EncoderSettings) -> None:
@@ -103,13 +107,6 @@ def _open(photo: bytes, settings: EncoderSettings) -> Image.Image:
             field="image",
             limit=settings.photo_pixels,
         ) from None
-    except PARSE_ERRORS:
-        raise _damage(photo) from None
-
-
-def _load(image: Image.Image, photo: bytes) -> None:
-    try:
-        image.load()
     except PARSE_ERRORS:
         raise _damage(photo) from None
 

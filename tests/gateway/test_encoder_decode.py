@@ -32,14 +32,22 @@ def _strict_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def png_of_places_in_a_palette(*palette: bytes) -> bytes:
+    """One of 9 x 9 pixels, whose palette is those chunks."""
+    header, rows = struct.pack(">IIBBBBB", 9, 9, 1, 3, 0, 0, 0), zlib.compress(b"\0\xaa\xaa" * 9)
+    chunks = chunk(b"IHDR", header) + b"".join(palette) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 @pytest.mark.parametrize(("kind", "options"), FORMATS)
@@ -107,6 +115,15 @@ def test_a_truncated_photo_is_called_truncated(kind: str, options: dict[str, Any
     with pytest.raises(TruncatedImage) as caught:
         decode(photo[: int(len(photo) * kept)], SETTINGS)
     assert caught.value.field == "image"
+
+
+def test_a_palette_that_is_whole_is_decoded_and_any_other_is_damage() -> None:
+    """They are looked at only when the pixels, which are all there, are converted."""
+    colours = chunk(b"PLTE", bytes(6))
+    assert decode(png_of_places_in_a_palette(colours, chunk(b"tRNS", bytes(2))), SETTINGS).shape == (9, 9, 3)
+    for palette in ((), (colours, chunk(b"tRNS", bytes(300)))):
+        with pytest.raises(InvalidImage, match="damaged"):
+            decode(png_of_places_in_a_palette(*palette), SETTINGS)
 
 
 @pytest.mark.parametrize(
