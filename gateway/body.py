@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from common.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType, WrongDimension
+from common.errors import BodyTooLarge, InvalidRequest, MalformedBody, UnsupportedMediaType, WrongDimension
 from common.http import header
 from common.limits import MAX_EMBEDDINGS, MAX_MISFITS, json_bytes
 from common.types import Vectors
@@ -71,9 +71,22 @@ def _content_type(header: bytes) -> str:
 
 async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[int, int]) -> Upload:
     """A multipart body with `photos` (least, most) files named `image` and text fields among `allowed`."""
+    try:
+        found, fields = await _parts(request, allowed)
+    except UnicodeError as error:  # Starlette takes latin-1 instead, but only where a codec is exact about its error
+        raise MalformedBody("The form is not in the charset that its content type names.", field="body") from error
+    least, most = photos
+    if not least <= len(found) <= most:
+        count = f"{least}" if least == most else f"{least} to {most}"
+        raise InvalidRequest(f"Send {count} form fields named image, not {len(found)}.", field="image", limit=most)
+    return Upload(tuple(found), fields)
+
+
+async def _parts(request: Request, allowed: frozenset[str]) -> tuple[list[Photo], dict[str, str]]:
+    """The photos and the text fields of a form."""
+    found: list[Photo] = []
+    fields: dict[str, str] = {}
     async with request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS) as form:
-        found: list[Photo] = []
-        fields: dict[str, str] = {}
         for name, value in form.multi_items():
             if name == "image":
                 if not isinstance(value, UploadFile):
@@ -85,11 +98,7 @@ async def read_upload(request: Request, allowed: frozenset[str], photos: tuple[i
                 raise InvalidRequest(f"The form field {name} is there twice.", field=name, limit=1)
             else:
                 fields[name] = value
-    least, most = photos
-    if not least <= len(found) <= most:
-        count = f"{least}" if least == most else f"{least} to {most}"
-        raise InvalidRequest(f"Send {count} form fields named image, not {len(found)}.", field="image", limit=most)
-    return Upload(tuple(found), fields)
+    return found, fields
 
 
 async def read_json(request: Request, model: type[Model], numbers: int = 0) -> Model:

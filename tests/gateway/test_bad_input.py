@@ -66,6 +66,12 @@ def replace_first(text: str) -> dict[str, Any]:
     return {"content": f'{{"embeddings": [[{row}]]}}', "headers": JSON}
 
 
+def form_in(charset: str, name: bytes, value: bytes) -> dict[str, Any]:
+    """A form of one field, as it is."""
+    part = b'--b\r\nContent-Disposition: form-data; name="' + name + b'"\r\n\r\n' + value + b"\r\n--b--\r\n"
+    return {"content": part, "headers": {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}}
+
+
 def of_bytes(length: int) -> dict[str, Any]:
     """So long a document of one unknown field."""
     return {"content": '{"x":"' + "x" * (length - 8) + '"}', "headers": JSON}
@@ -223,6 +229,24 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
         "INVALID_REQUEST",
         "\ud800",
     ),
+    "form in a charset that nothing is in": (
+        "POST",
+        ENROL,
+        form_in("undefined", b"face_id", b"ada"),
+        400,
+        "MALFORMED_BODY",
+        "body",
+    ),
+    "form with a name that is not in its charset": (
+        "POST",
+        ENROL,
+        form_in("punycode", b"x-y", b"ada"),
+        400,
+        "MALFORMED_BODY",
+        "body",
+    ),
+    "form of another charset's": ("POST", ENROL, form_in("latin-1", b"\xe9", b"x"), 422, "INVALID_REQUEST", "\xe9"),
+    "form in a charset that is none": ("POST", ENROL, form_in("mars", b"x", b""), 422, "INVALID_REQUEST", "x"),
     "twelve photos": (
         "POST",
         ENROL,
