@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import httpx
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from common.errors import FacegridError
@@ -67,11 +68,27 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class FriendlyGroup(TyperGroup):
-    """Turns every failure that was foreseen into a message with the next step, and exit code 1."""
+    """Turns every failure that was foreseen into a message with the next step, and exit code 1; a bad setting and an
+    option in the wrong place into exit code 2."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """An option of the group, given before a command, would not reach the command: `remove` would delete at the
+        default URL."""
+        found = super().resolve_command(ctx, args)
+        for param in ctx.command.params:
+            source = ctx.get_parameter_source(param.name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"Give it after `{args[0]}`, not before.", ctx=ctx, param_hint=param.opts[0])
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except ValidationError as error:
+            if not error.title.endswith("Settings"):
+                raise
+            complain(wrong_settings(error))
+            raise typer.Exit(2) from error
         except (ClientError, ClusterError, DataInUse, FacegridError) as error:
             complain(str(error), next_step(error))
             raise typer.Exit(1) from error
@@ -80,6 +97,12 @@ class FriendlyGroup(TyperGroup):
                 raise
             complain(f"{error.filename or 'A file could not be written'}: {error.strerror}.")
             raise typer.Exit(1) from error
+
+
+def wrong_settings(error: ValidationError) -> str:
+    """In the words of `facegrid gateway`."""
+    wrong = [f"FACEGRID_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+    return "; ".join(wrong) + "."
 
 
 def next_step(error: Exception) -> str:

@@ -132,6 +132,9 @@ def test_no_command_at_all_shows_the_help_and_the_version_is_one_line() -> None:
         ["stores", "--key", "schlüssel"],
         ["evaluate", "{folder}", "--json", "{folder}/none/x.json"],
         ["demo", "--shards", "1"],
+        ["stores", "--url", "http://127.0.0.1:1", "remove", "vienna", "--force"],
+        ["stores", "--key", "secret", "add", "vienna"],
+        ["encoders", "--models", "{folder}", "check", "{photo}"],
     ],
 )
 def test_a_command_called_wrongly_ends_with_2_and_says_why(arguments: list[str], photo: str) -> None:
@@ -139,6 +142,31 @@ def test_a_command_called_wrongly_ends_with_2_and_says_why(arguments: list[str],
     ended = facegrid(*(argument.replace("{photo}", photo).replace("{folder}", folder) for argument in arguments))
     assert ended.code == 2
     assert "Error" in ended.err
+
+
+def test_an_option_that_would_not_reach_the_command_is_named() -> None:
+    ended = facegrid("stores", "--url", "http://127.0.0.1:1", "remove", "vienna", "--force")
+    assert "--url" in ended.err
+    assert "Give it after `remove`, not before." in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encoders"],
+        ["encoders", "check", "{photo}"],
+        ["calibrate", "{folder}"],
+        ["camera", "vienna", "--folder", "{folder}"],
+    ],
+)
+def test_a_setting_that_cannot_be_one_is_said_in_a_line(
+    arguments: list[str], photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGRID_DETECTION", "foo")
+    monkeypatch.chdir(Path(photo).parent)
+    ended = facegrid(*(a.replace("{photo}", photo).replace("{folder}", str(Path(photo).parent)) for a in arguments))
+    assert ended.code == 2
+    assert ended.err == "error: FACEGRID_DETECTION: Input should be 'fast', 'standard' or 'thorough'.\n"
 
 
 @pytest.mark.parametrize(
