@@ -7,7 +7,17 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import BaseModel
 
-from common.errors import FacegridError
+from common.errors import (
+    CannotTrain,
+    FacegridError,
+    InvalidCurve,
+    InvalidIndex,
+    InvalidManifest,
+    LeaseLost,
+    ShardFault,
+    SightingsWaiting,
+    UnsafeBinding,
+)
 from common.http import OPEN_PATHS, PROBLEM
 from common.limits import NAME_RULE
 from common.types import Wait
@@ -24,6 +34,18 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+NEVER_ANSWERED: tuple[type[FacegridError], ...] = (
+    UnsafeBinding,
+    CannotTrain,
+    InvalidIndex,
+    InvalidManifest,
+    InvalidCurve,
+    SightingsWaiting,
+    LeaseLost,
+    ShardFault,
+)
+"""nor are their subclasses: raised at start or by a command, or dealt with inside a gateway (a search tells of shards'
+faults in its coverage)"""
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemAnswer"}
 
 IMAGE: dict[str, Any] = {
@@ -48,6 +70,8 @@ def problems(*statuses: int) -> Responses:
 
 
 def _codes(status: int, error: type[FacegridError] = FacegridError) -> list[str]:
+    if error in NEVER_ANSWERED:
+        return []
     own = [error.code] if error.status == status else []
     return own + [code for child in error.__subclasses__() for code in _codes(status, child)]
 

@@ -8,8 +8,10 @@ import jsonschema
 import pytest
 from redis.asyncio import Redis
 
+from common.errors import ShardFault
 from common.settings import GatewaySettings
 from gateway.app import create_app
+from tests.rules.test_errors import classes
 
 ENDPOINTS = {
     ("get", "/healthz"),
@@ -118,6 +120,21 @@ def test_every_answer_has_a_valid_example_and_every_error_is_a_problem(page: dic
                 assert found, f"{name} {status}"
                 for example in found:
                     valid(example, content["schema"], page)
+
+
+def test_no_answer_is_listed_with_a_code_that_nobody_is_answered(page: dict[str, Any]) -> None:
+    listed = " ".join(
+        answer["description"] for _, operation in operations(page) for answer in operation["responses"].values()
+    )
+    never = [
+        error
+        for error in classes()
+        if "never answered" in str(error.__doc__) or "Answered to nobody" in str(error.__doc__)
+    ]
+    codes = {error.code for root in (*never, ShardFault) for error in classes(root)}
+    assert {"INVALID_CURVE", "BROKEN_MODEL", "SIGHTINGS_WAITING", "SHARD_TIMEOUT"} < codes
+    assert {code for code in codes if f"`{code}`" in listed} == set()
+    assert all(f"`{code}`" in listed for code in ("UNKNOWN_STORE", "NO_FACE", "WRONG_DIMENSION", "NOTHING_SEARCHED"))
 
 
 def test_every_route_that_needs_a_key_says_so(page: dict[str, Any]) -> None:
