@@ -16,7 +16,7 @@ import typer
 
 from common.durability import durability_lacks
 from common.truth import connect
-from deploy.cli.options import Port, a_name, a_redis_url
+from deploy.cli.options import DEFAULT_URL, Port, a_name, a_redis_url
 from deploy.cli.output import out, say
 from deploy.local.cluster import ClusterError, LocalCluster
 
@@ -48,13 +48,19 @@ def up(
             tell(f"  logs: {data / 'logs'}")
             if redis is not None:
                 warn_of_losses(redis)
-            tell("Next, in another terminal: facegrid enrol STORE PHOTOS/")
+            tell(f"Next, in another terminal: facegrid enrol STORE PHOTOS/{where(cluster)}")
             while not asked_to_end.wait(0.5):
                 cluster.check()
         finally:
             tell("Stopping …")
             cluster.stop()
     tell("Stopped; the data is kept.")
+
+
+def where(cluster: LocalCluster) -> str:
+    """What a command needs besides to reach this cluster. The key itself is not shown."""
+    url = "" if cluster.url == DEFAULT_URL else f" --url {cluster.url}"
+    return url + (" --key KEY" if cluster.key else "")
 
 
 def tell(text: str, style: str = "") -> None:

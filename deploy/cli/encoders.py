@@ -53,6 +53,7 @@ def list_encoders(context: typer.Context, models: Folder = None) -> None:
     table("", columns, rows, numbers=["numbers", "people", "pairs", "FMR from"])
     detectors = [DLIB_DETECTOR, *sorted(found.detectors)]
     say(f"Detectors: {', '.join(f'{name} (chosen)' if name == settings.detector else name for name in detectors)}.")
+    _tell_unused(settings.models, {DLIB_SPACE, *found.encoders})
     _refuse(found, settings)
 
 
@@ -104,6 +105,15 @@ def _dlib_curve(folder: str) -> FmrCurve:
     from gateway.spaces import measured_curve, shipped_curve  # noqa: PLC0415
 
     return measured_curve(DLIB_SPACE, folder) or shipped_curve(DLIB_SPACE)
+
+
+def _tell_unused(folder: str, spaces: set[str]) -> None:
+    """A curve under another name than its space's is not read, and nothing else would say so."""
+    from gateway.encoder.manifest import CURVE_SUFFIX  # noqa: PLC0415
+
+    for curve in sorted(Path(folder).glob(f"*{CURVE_SUFFIX}")) if folder else []:
+        if curve.name.removesuffix(CURVE_SUFFIX) not in spaces:
+            say(f"{curve.name} is of no space that is here: it is not used.", "yellow")
 
 
 def _of_manifest(manifest: EncoderManifest, folder: str) -> list[str]:

@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.app import app
-from deploy.cli.cluster import signals
+from deploy.cli.cluster import signals, where
 from deploy.cli.options import NEXT_STEP
+from deploy.local.cluster import LocalCluster
 from deploy.local.data_folder import DataFolder
 from deploy.local.embedded_redis import free_port
 from tests.conftest import REPOSITORY
@@ -207,6 +208,21 @@ def test_up_on_a_taken_port_says_so_and_starts_nothing(tmp_path: Path) -> None:
     assert "cannot be used" in ended.err
     assert "--port" in ended.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("port", "keys", "expected"),
+    [
+        (8000, "", ""),
+        (9000, "", " --url http://127.0.0.1:9000"),
+        (9000, "secret,other", " --url http://127.0.0.1:9000 --key KEY"),
+    ],
+)
+def test_the_next_command_reaches_the_cluster_that_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, keys: str, expected: str
+) -> None:
+    monkeypatch.setenv("FACEGRID_API_KEYS", keys)
+    assert where(LocalCluster(tmp_path, port=port)) == expected
 
 
 def test_up_on_a_folder_in_use_says_by_whom(tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_what_would_keep_a_gateway_from_starting_is_said(tmp_path: Path) -> None
     assert "[WRONG_HASH]" in listed.err
 
 
+def test_a_curve_that_belongs_to_no_space_is_named(tmp_path: Path) -> None:
+    small_models.facenet(tmp_path)
+    (tmp_path / "small-facenett.curve.json").write_text("{}")
+    listed = facegrid(folder=tmp_path)
+    assert listed.code == 0
+    assert "small-facenett.curve.json is of no space that is here: it is not used." in listed.out
+
+
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = small_models.facenet(tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"dimension": "many"}))
