@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.options import DEFAULT_URL, Key, Url, a_name, connect
+from deploy.cli.options import DEFAULT_URL, Key, Url, a_name, connect, say_unfinished
 from deploy.cli.output import progress, say, table
 from deploy.client.bulk import Sent, exported, send_all
 from deploy.client.face_files import read_faces
@@ -44,9 +44,9 @@ def import_faces(
                 for one in send_all(client, parcels, stores, create_stores=create_stores):
                     sent.append(one)
                     bar.advance(bar.task_ids[0], one.rows)
-        except (ClientError, KeyboardInterrupt):
+        except (ClientError, KeyboardInterrupt) as error:
             summary(sent, count, time.monotonic() - began)
-            say("Not finished: run the same command again, it continues.")
+            say_unfinished(error)
             raise
     summary(sent, count, time.monotonic() - began)
 

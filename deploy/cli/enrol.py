@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from common.types import Kind
-from deploy.cli.options import DEFAULT_URL, Key, StoreName, Url, connect
+from deploy.cli.options import DEFAULT_URL, Key, StoreName, Url, connect, say_unfinished
 from deploy.cli.output import list_skipped, progress, say, table
 from deploy.client.enrolment import Options, Outcome, enrol_people
 from deploy.client.http import Client, ClientError
@@ -59,9 +59,9 @@ def enrol(
         try:
             for outcome in _enrolled(client, store, wanted, options, again):
                 outcomes.append(outcome)
-        except (ClientError, KeyboardInterrupt):
+        except (ClientError, KeyboardInterrupt) as error:
             summary(wanted, outcomes)
-            say("Not finished: run the same command again, it continues.")
+            say_unfinished(error)
             raise
     summary(wanted, outcomes)
     if not any(outcome.enrolled or outcome.present for outcome in outcomes):
@@ -87,7 +87,7 @@ def summary(wanted: Plan, outcomes: list[Outcome]) -> None:
         ["people given more photos", str(len(enrolled) - new), str(sum(o.enrolled for o in enrolled if not o.created))],
         ["already there, left alone", str(sum(outcome.present for outcome in outcomes)), "-"],
         ["without a usable photo", str(sum(not (o.enrolled or o.present) for o in outcomes)), "-"],
-        ["not reached", str(len(wanted.people) - len(outcomes)), "-"],
+        ["not confirmed", str(len(wanted.people) - len(outcomes)), "-"],
         ["skipped photos", "-", str(len(skipped))],
         ["too poor among them", "-", str(poor)],
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,9 @@ from typer.core import TyperGroup
 from common.errors import FacegridError
 from common.limits import NAME, NAME_RULE
 from common.truth import check_url
-from deploy.cli.output import complain
+from deploy.cli.output import complain, say
 from deploy.client.enrolment import as_upload
-from deploy.client.http import Client, ClientError, GatewayAway, Problem, Upload
+from deploy.client.http import Client, ClientError, GatewayAway, Problem, Upload, may_pass
 from deploy.client.photos import Photo
 from deploy.local.cluster import ClusterError, PortTaken
 from deploy.local.data_folder import DataInUse
@@ -142,6 +143,22 @@ def _host(url: str) -> str:
         return httpx.URL(url).host
     except httpx.InvalidURL:
         return ""
+
+
+def say_unfinished(error: BaseException) -> None:
+    """What to do after a command that ended early and finds by itself where it was, if a repetition helps."""
+    if may_pass(error):
+        say("Not finished: run the same command again, it continues.")
+
+
+def naming(problem: Problem, photos: Sequence[Path]) -> Problem:
+    """The problem in the words of who gave the photos: the file instead of its number in the request."""
+    if problem.photo is None or problem.photo >= len(photos):
+        return problem
+    name = str(photos[problem.photo])
+    told = problem.detail.replace(problem.field, name)
+    detail = told if told != problem.detail else f"{name}: {told}"
+    return Problem(problem.status, {"code": problem.code, "detail": detail})
 
 
 def upload(path: Path) -> Upload:

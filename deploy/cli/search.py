@@ -12,10 +12,10 @@ import typer
 
 from common.limits import MAX_TOP_K
 from common.types import Scope
-from deploy.cli.options import DEFAULT_URL, Key, PhotoFile, Url, a_name, connect, upload
+from deploy.cli.options import DEFAULT_URL, Key, PhotoFile, Url, a_name, connect, naming, upload
 from deploy.cli.output import out, say, table, verdict
 from deploy.client.answers import CandidateBody, ResultBody, SearchBody
-from deploy.client.http import Client, ClientError
+from deploy.client.http import Client, ClientError, Problem
 
 CANDIDATES = ("store", "face", "score", "threshold", "distance", "match")
 
@@ -46,7 +46,10 @@ def search(
     """
     probe = [upload(photo) for photo in photos]
     with connect(url, key) as client:
-        answer = client.search(store, *probe, top_k=top_k, scope=scope.value)
+        try:
+            answer = client.search(store, *probe, top_k=top_k, scope=scope.value)
+        except Problem as problem:
+            raise naming(problem, photos) from problem
         show(answer)
         if picture is not None:
             draw(client, picture, probe[0].content, answer["results"])
@@ -137,9 +140,14 @@ def verify(
     if (store is None) != (face is None) or (second is None) != (store is not None):
         raise typer.BadParameter("Give two photos, or one and --store and --face.")
     asked = {"fmr": fmr, "store": store, "face_id": face, "space": space}
-    photos = [upload(path) for path in (first, second) if path is not None]
+    photos = [path for path in (first, second) if path is not None]
+    form = {name: str(value) for name, value in asked.items() if value is not None}
+    probes = [upload(photo) for photo in photos]
     with connect(url, key) as client:
-        answer = client.verify(photos, {name: str(value) for name, value in asked.items() if value is not None})
+        try:
+            answer = client.verify(probes, form)
+        except Problem as problem:
+            raise naming(problem, photos) from problem
     words = "the same person" if answer["match"] else "not the same person"
     say(words, "bold green" if answer["match"] else "bold cyan")
     say(f"score {answer['score']:.4f}, distance {answer['distance']:.4f}")

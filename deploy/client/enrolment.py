@@ -6,7 +6,6 @@ skipped, so running the same command again continues where it stopped; no state 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 WORKERS = 4  # requests at once: keeps the encoders of a small machine busy without filling their queue
-INDEXED = re.compile(r"image\[(\d+)\]")
 ABOUT_A_PHOTO = frozenset({400, 413, 422})
 """HTTP statuses"""
 PERHAPS_A_PHOTO = frozenset({"ENCODER_WORKER_DIED", "DEADLINE_EXCEEDED"})
@@ -107,7 +105,7 @@ def _without_the_culprits(batch: list[Upload], problem: Problem, outcome: Outcom
     """What to send instead: the batch without the photos that the problem names, or else each photo by itself."""
     if problem.status not in ABOUT_A_PHOTO and problem.code not in PERHAPS_A_PHOTO:
         raise problem
-    named = {at: one for one in problem.refused or [problem] if (at := _nth(one.field)) is not None}
+    named = {at: one for one in problem.refused or [problem] if (at := one.photo) is not None}
     if not named and len(batch) > 1:
         return [[photo] for photo in reversed(batch)]
     culprits = named or {0: problem}
@@ -118,12 +116,6 @@ def _without_the_culprits(batch: list[Upload], problem: Problem, outcome: Outcom
         outcome.skipped.append(Skipped(batch[at].name, f"{detail} [{why.code}]"))
         outcome.poor += why.code == TOO_POOR
     return [[photo for at, photo in enumerate(batch) if at not in culprits]]
-
-
-def _nth(field: str) -> int | None:
-    """Of the photo that a field names; None if it names none."""
-    named = INDEXED.fullmatch(field)
-    return int(named[1]) if named else None
 
 
 def _read(photos: Sequence[Photo], outcome: Outcome) -> list[Upload]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from common.settings import is_loopback
-from deploy.client.http import ClientError, GatewayAway, Problem, problem_of
+from deploy.client.http import ClientError, GatewayAway, Problem, not_a_gateway, problem_of
 
 PATIENCE_S = 45.0
 """without a sign of life; the gateway gives one every 15 s"""
@@ -137,9 +137,9 @@ class Watch:
         ):
             if not response.is_success:
                 response.read()
-                raise problem_of(response)
+                raise problem_of(response, self._url)
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                raise ClientError(f"{self._url} answers, but not as a Facegrid gateway does. Is the URL right?")
+                raise ClientError(not_a_gateway(self._url))
             yield from messages(response.iter_bytes())
 
 

@@ -84,6 +84,9 @@ def read_faces(path: Path, store: str | None) -> tuple[int, Iterator[Package]]:
 
 
 def _npz(path: Path) -> Columns:
+    with path.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):  # numpy would take it for a pickle, and say how to open that
+            raise ClientError(f"{path.name} is no npz file, or one that is cut off.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             columns = {name: archive[name] for name in (*COLUMNS, STORES) if name in archive}

@@ -6,6 +6,7 @@ not reached, or it said itself that nothing was changed and when to come back.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ from deploy.client.answers import (
 
 ATTEMPTS = 6
 LONGEST_PAUSE_S = 5.0
+PASSING = frozenset({502, 503, 504})
+"""HTTP statuses; 502: of a proxy before a gateway"""
+NO_SUCH_PATH = "NOT_FOUND"
+INDEXED = re.compile(r"image\[(\d+)\]")
 
 
 class ClientError(Exception):
@@ -57,6 +62,23 @@ class Problem(ClientError):
         self.refused = [Problem(status, one) for one in refused if isinstance(one, dict)]
         """one for each photo that was refused, where several were looked at"""
         super().__init__(f"{self.detail} [{self.code}]")
+
+    @property
+    def photo(self) -> int | None:
+        """The photo of the request that it is about, from 0; None if it names none."""
+        named = INDEXED.fullmatch(self.field)
+        return int(named[1]) if named else None
+
+
+def may_pass(error: BaseException) -> bool:
+    """True if the same command, given again later, may do better: nobody answered in time, or it was interrupted."""
+    return isinstance(error, GatewayAway | KeyboardInterrupt) or (
+        isinstance(error, Problem) and error.status in PASSING
+    )
+
+
+def not_a_gateway(url: str) -> str:
+    return f"{url} answers, but not as a Facegrid gateway does. Is the URL right?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +210,7 @@ class Client:
         except ValueError:
             body = None
         if not isinstance(body, dict) or field not in body:
-            raise ClientError(f"{self.url} answers, but not as a Facegrid gateway does. Is the URL right?")
+            raise ClientError(not_a_gateway(self.url))
         return body
 
     def _send(self, method: str, path: str, **what: Any) -> httpx.Response:
@@ -208,24 +230,29 @@ class Client:
             self._reached = True
             if response.is_success:
                 return response
-            pause_s = _pause_s(response, attempt)
+            pause_s = _pause_s(response, attempt, self.url)
             if last or pause_s is None:
-                raise problem_of(response)
+                raise problem_of(response, self.url)
             self._sleep(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
 
-def problem_of(response: httpx.Response) -> Problem:
+def problem_of(response: httpx.Response, url: str) -> Problem:
+    """What the gateway at `url` says, or, where the answer is no problem or knows no such path, that it may be none."""
     try:
         body = response.json()
     except ValueError:
-        body = {}
-    return Problem(response.status_code, body if isinstance(body, dict) else {})
+        body = None
+    if not isinstance(body, dict) or "code" not in body:
+        body = {"detail": not_a_gateway(url)}
+    elif body["code"] == NO_SUCH_PATH:
+        body = body | {"detail": not_a_gateway(url)}
+    return Problem(response.status_code, body)
 
 
-def _pause_s(response: httpx.Response, attempt: int) -> float | None:
+def _pause_s(response: httpx.Response, attempt: int, url: str) -> float | None:
     """Seconds until another try is worth it; None if it is not: no 503, perhaps done already, or not before long."""
-    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not problem_of(response).unchanged:
+    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not problem_of(response, url).unchanged:
         return None
     asked = response.headers.get("Retry-After", "")
     if not asked.isdigit():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,9 @@ class Labelled:
 
 def read_npz(path: Path) -> Labelled:
     """An archive with `embeddings` (n, d) and `person` (n,). Raises InvalidRequest naming what is wrong with it."""
+    with path.open("rb") as stream:
+        if not is_zipfile(stream):  # numpy would take it for a pickle, and say how to open that
+            raise InvalidRequest(f"{path} is no npz file, or one that is cut off.", field="embeddings")
     try:
         with np.load(path) as archive:
             embeddings, person = archive["embeddings"], archive["person"]

@@ -150,7 +150,7 @@ def test_a_refused_row_is_named_as_the_file_counts_it_and_the_rest_can_go_on(
         cluster, "import", write(tmp_path / "z.npz", embeddings=rows, stores=stores), "--create-stores", code=1
     )
     assert "Row 7: embedding[0] is the zero vector. [ZERO_VECTOR]" in said
-    assert "Not finished" in said
+    assert "Not finished" not in said
     lines = [json.dumps({"embedding": row.tolist()}) for row in rows]
     (tmp_path / "z.ndjson").write_text("\n\n".join(lines))
     said = facegrid(cluster, "import", tmp_path / "z.ndjson", "--store", "odd", code=1)
@@ -212,7 +212,7 @@ def test_a_file_that_is_no_npz_is_said(tmp_path: Path) -> None:
         np.save(array, ROWS)
     for content in (b"", b"nothing", file.read_bytes()[:-30], bytes(packed), (tmp_path / "z.npz").read_bytes()):
         file.write_bytes(content)
-        with pytest.raises(ClientError, match=r"x\.npz cannot be read as an npz"):
+        with pytest.raises(ClientError, match=r"x\.npz (is no npz file|cannot be read as an npz)"):
             read_faces(file, "a")
 
 

@@ -118,6 +118,13 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(tmp
     assert "cannot be" in facegrid("calibrate", str(tmp_path / "empty"), "--out", out, code=2)
 
 
+def test_a_file_that_is_no_npz_is_said(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no archive")
+    said = facegrid("calibrate", str(tmp_path / "text.jpg"), "--out", str(tmp_path / "out"), code=1)
+    assert "text.jpg is no npz file" in said
+    assert "pickle" not in said
+
+
 def test_embeddings_of_another_length_are_not_taken_for_dlibs(tmp_path: Path) -> None:
     embeddings, person = raw([4] * 40)
     np.savez(tmp_path / "faces.npz", embeddings=embeddings, person=person)

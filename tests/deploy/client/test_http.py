@@ -7,7 +7,7 @@ import socket
 import httpx
 import pytest
 
-from deploy.client.http import ATTEMPTS, Client, ClientError, GatewayAway, Problem, Upload
+from deploy.client.http import ATTEMPTS, Client, ClientError, GatewayAway, Problem, Upload, may_pass
 from deploy.local.embedded_redis import free_port
 from tests.deploy.client.faults import client_of, problem
 
@@ -93,10 +93,30 @@ def test_a_problem_body_reads_as_one_line_with_its_code() -> None:
         client_of(lambda _: answer).shards()
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", "null"])
-def test_an_error_that_is_no_problem_body_still_has_a_code(body: str) -> None:
-    with pytest.raises(Problem, match="HTTP_500"):
+@pytest.mark.parametrize("body", ["<html>", "[]", "null", '{"detail": "Not Found"}'])
+def test_an_error_that_is_no_problem_body_still_has_a_code_and_a_next_step(body: str) -> None:
+    with pytest.raises(Problem, match=r"not as a Facegrid gateway does\. Is the URL right\? \[HTTP_500\]"):
         client_of(lambda _: httpx.Response(500, text=body)).stores()
+
+
+def test_a_path_that_no_gateway_has_points_to_the_url() -> None:
+    with pytest.raises(Problem, match=r"Is the URL right\? \[NOT_FOUND\]"):
+        client_of(lambda _: problem(404, "NOT_FOUND")).stores()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (GatewayAway("away"), True),
+        (KeyboardInterrupt(), True),
+        (Problem(503, {}), True),
+        (Problem(504, {}), True),
+        (Problem(422, {}), False),
+        (ClientError("Row 7: the store's name is none."), False),
+    ],
+)
+def test_a_repetition_may_help_where_nobody_answered_in_time(error: BaseException, expected: bool) -> None:
+    assert may_pass(error) is expected
 
 
 @pytest.mark.parametrize("body", ["hello", '{"ok": true}', "[]"])
