@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from common.settings import GatewaySettings, ShardSettings
+from common.settings import GatewaySettings, Settings, ShardSettings
 from tests.rules.files import text
 
 VARIABLE = re.compile(r"\$\{(?P<name>FACEGRID_\w+)(?::-(?P<default>[^}]*))?")
+OF_THE_IMAGE = {"FACEGRID_HOST", "FACEGRID_PORT", "FACEGRID_REPLICA"}
+FIXED = {f"FACEGRID_{name}" for name in ("REDIS_URL", "SHARD", "PORT", "ADVERTISE_URL", "MODELS")}
 FOR_TESTS = {"FACEGRID_IMAGE_TAG"}
 
 
@@ -35,6 +37,24 @@ def test_every_setting_given_to_a_service_is_one_of_its_settings(services: dict[
     for name, fields in known.items():
         given = {variable.removeprefix("FACEGRID_").lower() for variable in services[name]["environment"]}
         assert given <= fields, name
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"), [("gateway", GatewaySettings), ("shard-1", ShardSettings), ("shard-3", ShardSettings)]
+)
+def test_every_setting_of_a_service_can_be_given_in_env(
+    services: dict[str, dict[str, Any]], service: str, settings: type[Settings]
+) -> None:
+    given = services[service]["environment"]
+    assert {f"FACEGRID_{name.upper()}" for name in settings.model_fields} - given.keys() - OF_THE_IMAGE == set()
+    fixed = {name for name, value in given.items() if value is not None and f"${{{name}" not in value}
+    assert fixed <= FIXED
+
+
+def test_a_shard_is_not_given_the_keys_of_clients(services: dict[str, dict[str, Any]]) -> None:
+    for name in ("shard-1", "shard-2", "shard-3"):
+        assert "env_file" not in services[name]
+        assert services[name]["environment"].keys() & {"FACEGRID_API_KEYS", "FACEGRID_WEBHOOK_SECRET"} == set()
 
 
 def test_the_gateway_is_given_every_setting_of_footfall_and_webhooks_with_its_default(
