@@ -23,10 +23,11 @@ demo: $(READY) ## start a local cluster and recognise real photos across three s
 test: $(READY) ## run every test; those that need a Docker engine skip where there is none
 	@$(PY) -m pytest
 
-check: $(READY) ## format, lint, types
+check: $(READY) ## format, lint, types, house rules
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/rules
 
 bench: $(READY) ## measure on this machine
 	@$(PY) -m tests.bench
