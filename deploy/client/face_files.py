@@ -113,7 +113,7 @@ def parquet() -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise ClientError("Parquet files need pyarrow: pip install 'facegrid[parquet]'.") from None
+        raise ClientError("Parquet files need pyarrow: .venv/bin/pip install pyarrow.") from None
 
 
 def _parquet_file(path: Path) -> Any:

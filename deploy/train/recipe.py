@@ -13,7 +13,7 @@ from common.types import DLIB_SPACE
 
 MEAN, STD = 127.5, 128.0
 """of a pixel 0 to 255, as the network wants it; written into the manifest"""
-INSTALL = "Training needs PyTorch: pip install 'facegrid[train]' (or pip install torch). Serving does not."
+INSTALL = "Training needs PyTorch: .venv/bin/pip install torch. Serving does not."
 
 
 class Backbone(StrEnum):

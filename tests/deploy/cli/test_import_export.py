@@ -305,7 +305,7 @@ def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path: Path, mon
         raise ImportError
 
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(ClientError, match=r"pip install 'facegrid\[parquet\]'"):
+    with pytest.raises(ClientError, match=r"\.venv/bin/pip install pyarrow"):
         read_faces(tmp_path / "x.parquet", "a")
 
 

@@ -12,7 +12,7 @@ SIZE = 32
 RECIPE = Recipe(
     "made-v1", width=0.125, dimension=16, size=SIZE, epochs=4, people_each=4, photos_each=3, learning_rate=0.05
 )
-NO_TORCH = "PyTorch is not installed: pip install 'facegrid[train]'"
+NO_TORCH = "PyTorch is not installed: .venv/bin/pip install torch"
 
 
 def faces(people: int, photos: int, seed: int = 0) -> FaceSet:

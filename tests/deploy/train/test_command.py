@@ -49,7 +49,7 @@ def test_where_torch_is_not_installed_it_says_how_to_install_it(
         return None if name == "torch" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without_torch)
-    assert "pip install 'facegrid[train]'" in facegrid(people, "--out", tmp_path / "run", code=1)
+    assert ".venv/bin/pip install torch" in facegrid(people, "--out", tmp_path / "run", code=1)
     assert not (tmp_path / "run").exists()
 
 
