@@ -59,7 +59,8 @@ def store_of_feed(key: bytes) -> str:
 
 
 def standings(store: str) -> str:
-    """hash: face_id → "s" (staff), "m" (member) or "m:<member_id>"; a plain visitor is not in it"""
+    """hash: face_id → "s" (staff) or "m" (member), bound to a member "s:<member_id>" or "m:<member_id>"; a plain
+    visitor is not in it. An entry from before staff's said whose is "s" alone, bound or not"""
     return f"fg:{{{store}}}:standings"
 
 

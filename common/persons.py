@@ -24,6 +24,7 @@ class Person:
     face_id: str
     kind: Kind
     member_id: str | None = None
+    """whose, where it is a member's: staff are nobody's customers, bound or not"""
 
 
 class Persons:
@@ -62,4 +63,4 @@ class Persons:
 def _person(store: str, face_id: str, standing: bytes | None) -> Person:
     letter, _, member_id = (standing or b"").decode().partition(":")
     kind = {"s": Kind.STAFF, "m": Kind.MEMBER}.get(letter, Kind.VISITOR)
-    return Person(store, face_id, kind, member_id or None)
+    return Person(store, face_id, kind, (member_id or None) if kind is Kind.MEMBER else None)

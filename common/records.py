@@ -88,14 +88,18 @@ KINDS = {kind.value: kind for kind in Kind}
 
 
 def standing_of(record: FaceRecord) -> str:
-    """The record's entry in `keys.standings`, "" for none: "s" staff, "m" member without an id, "m:<member_id>"."""
+    """The record's entry in `keys.standings`, "" for none: "s" staff, "m" member, and whose: "s:<id>", "m:<id>"."""
     match record.kind:
         case Kind.STAFF:
-            return "s"
+            return _bound("s", record.member_id)
         case Kind.MEMBER:
-            return "m" if record.member_id is None else f"m:{record.member_id}"
+            return _bound("m", record.member_id)
         case Kind.VISITOR:
             return ""
+
+
+def _bound(letter: str, member_id: str | None) -> str:
+    return letter if member_id is None else f"{letter}:{member_id}"
 
 
 def templates_beside(record: bytes, templates: bytes) -> bytes:

@@ -21,7 +21,6 @@ from common.ledger import creation
 from common.truth import truth
 
 BATCH = 500
-MEMBER = "m:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Job:
     places: tuple[str, ...]
     """other stores that it was seen at"""
     standing: str = "v"
-    """what it was: "v" (visitor), "s", "m" or "m:<member_id>" """
+    """what it was: "v" (visitor), or as in `keys.standings`"""
     swept: bool = False
     """done once, and kept for what was on its way at that time"""
     raw: bytes = b""
@@ -50,7 +49,7 @@ class Job:
 
     @property
     def member_id(self) -> str | None:
-        return self.standing.removeprefix(MEMBER) if self.standing.startswith(MEMBER) else None
+        return self.standing.partition(":")[2] or None
 
     @classmethod
     def read(cls, store: str, face_id: str, raw: bytes) -> Job:
@@ -152,13 +151,14 @@ class Rekeys:
         return bool(done)
 
     async def known_elsewhere(self, store: str) -> list[str]:
-        """The store's faces that were seen at other stores, or that a member's list names."""
+        """The store's faces that were seen at other stores, or that a member's list may name: all staff too, because
+        "s" alone once was also said of those that are bound."""
         with truth():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hkeys(keys.places(store))
             pipe.hgetall(keys.standings(store))
             seen, standings = await pipe.execute()
-        bound = [face_id for face_id, standing in standings.items() if standing.startswith(b"m:")]
+        bound = [face_id for face_id, standing in standings.items() if standing != b"m"]
         return sorted(face_id.decode() for face_id in {*seen, *bound})
 
     async def forget_announced(self, told: Mapping[str, Iterable[str]]) -> None:

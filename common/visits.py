@@ -194,7 +194,7 @@ class Visits:
         return {field: int(at) for field, at in zip(fields, found, strict=True) if at is not None}
 
     async def standings(self, stores: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Store → face_id → "s", "m" or "m:<member_id>"; visitors are not in it."""
+        """Store → face_id → what stands in `keys.standings`; visitors are not in it."""
         with truth():
             pipe = self._redis.pipeline(transaction=False)
             for store in stores:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from common.cluster_map import StoreConfig
-from common.errors import Conflict, FaceBound, FaceChanged, TruthUnavailable, UnknownFace, UnknownStore
+from common.errors import Conflict, FaceBound, FaceChanged, FacegridError, TruthUnavailable, UnknownFace, UnknownStore
 from common.ledger import Ledger
 from common.members import BoundFace, MemberBook, MemberCard, Profile, unknown_member
 from common.records import FaceRecord
@@ -63,18 +63,23 @@ class Members:
         return following, [profile for _, profile in sorted(found.items())]
 
     async def faces(self, member_id: str) -> list[tuple[str, str, FaceRecord]]:
-        """(store, face_id, record) of every face bound to the member, in order. Raises UnknownMember."""
+        """(store, face_id, record) of every face bound to the member, in order. A face that is gone, named still by a
+        binding that was cut short, leaves the set now. Raises UnknownMember."""
         await self.profile(member_id)
         by_store: defaultdict[str, list[str]] = defaultdict(list)
         for store, face_id in await self._book.faces(member_id):
             by_store[store].append(face_id)
         found = await asyncio.gather(*(self._ledger.records(store, ids) for store, ids in by_store.items()))
-        return [
+        listed = [
             (store, face_id, record)
             for (store, ids), records in zip(by_store.items(), found, strict=True)
             for face_id, record in zip(ids, records, strict=True)
-            if record is not None and record.member_id == member_id
         ]
+        for store, face_id, record in listed:
+            if record is None:
+                with contextlib.suppress(FacegridError):  # who reads it next tries again
+                    await self.forget_face(member_id, store, face_id)
+        return [(store, at, one) for store, at, one in listed if one is not None and one.member_id == member_id]
 
     async def bind(self, member_id: str, store: StoreConfig, face_id: str, deadline: Deadline) -> Revised:
         """The face is the member's from now on, and nobody else's. Raises UnknownMember, UnknownFace, MemberFull."""

@@ -32,7 +32,7 @@ log = logging.getLogger("facegrid.retention")
 
 def unseen_since_ms(standing: str, store: StoreConfig, now_ms: int) -> int | None:
     """Who was last seen then, or before, is erased; None: in no case. `standing` as in `keys.standings`."""
-    if standing == "s":
+    if standing.startswith("s"):
         return None
     if standing:
         days = store.member_retention_days

@@ -101,14 +101,16 @@ async def test_a_face_that_is_another_members_by_now_says_nothing_about_this_one
     assert counts((await of_chain(world)).chain) == (1, 1, 1, 1)
 
 
-async def test_staff_do_not_count_also_not_in_days_before_they_were_made_staff(world: World) -> None:
+@pytest.mark.parametrize("standing", ["s", "s:c-1"])
+async def test_staff_do_not_count_also_not_in_days_before_they_were_made_staff(world: World, standing: str) -> None:
+    await world.enrol_member("c-1", ("A", "ada"))
     await world.see("A", "A", "ada", [NINE])
     await world.see("A", "A", "bob", [NINE])
     assert (await of_store(world)).pv == 2
-    await world.enrol("A", "bob", "s", Kind.STAFF)
-    assert _counts(await of_store(world)) == (1, 1, 1, 0)
+    await world.enrol("A", "bob", standing, Kind.STAFF)
+    assert _counts(await of_store(world)) == (1, 1, 1, 1)
     await world.erase("A", "bob")
-    assert _counts(await of_store(world)) == (1, 1, 1, 0)
+    assert _counts(await of_store(world)) == (1, 1, 1, 1)
 
 
 async def test_whose_face_was_erased_stays_counted_once_everywhere(world: World) -> None:

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.errors import TruthUnavailable
+from common.ledger import Ledger
+from common.rekeys import Rekeys
 from tests.gateway.in_process import Cluster, cluster, unit
 
 PROFILE: dict[str, Any] = {
@@ -147,10 +149,11 @@ async def test_binding_and_unbinding_once_more_changes_nothing(chain: Cluster) -
 async def test_staff_stays_staff_bound_or_not(chain: Cluster, redis: Redis) -> None:
     await chain.enrol("A", unit(4), face_id="eve", kind="staff")
     assert (await bound(chain, "PUT", "c-1/faces/A/eve"))["kind"] == "staff"
-    assert await redis.hget(keys.standings("A"), "eve") == b"s"
+    assert await redis.hget(keys.standings("A"), "eve") == b"s:c-1"
     found = await search(chain, 4)
     assert (found["candidates"][0]["kind"], found["member"]) == ("staff", CARD)
     assert (await bound(chain, "DELETE", "c-1/faces/A/eve"))["kind"] == "staff"
+    assert await redis.hget(keys.standings("A"), "eve") == b"s"
     assert (await search(chain, 4))["member"] is None
 
 
@@ -191,6 +194,52 @@ async def test_deleting_a_member_unbinds_its_faces_and_keeps_them(chain: Cluster
         assert (answer["kind"], answer["member_id"]) == ("visitor", None)
     assert await redis.exists(keys.member_faces("c-1"), keys.standings("A")) == 0
     assert (await search(chain, 1))["member"] is None
+
+
+@pytest.mark.parametrize("of_old", [False, True])
+async def test_staff_bound_to_a_member_leave_its_list_when_their_store_is_deleted(
+    chain: Cluster, redis: Redis, of_old: bool
+) -> None:
+    await chain.enrol("A", unit(4), face_id="eve", kind="staff")
+    await bound(chain, "PUT", "c-1/faces/A/eve")
+    if of_old:  # as it was written before it said whose
+        await redis.hset(keys.standings("A"), "eve", "s")
+    assert (await chain.http.delete("/v1/stores/A?force=true")).status_code == 204
+    assert await entries(redis, "c-1") == set()
+
+
+async def test_staff_erased_by_a_gateway_that_dies_leave_their_members_list(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on knows of the face what its standing said."""
+    await chain.enrol("A", unit(4), face_id="eve", kind="staff")
+    await bound(chain, "PUT", "c-1/faces/A/eve")
+
+    async def die(*_: object) -> None:
+        raise TruthUnavailable("Redis: away.", outcome="unknown")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Rekeys, "jobs_of", die)
+        assert (await chain.http.delete("/v1/stores/A/faces/eve")).status_code == 200
+    assert await entries(redis, "c-1") == {"A/eve"}
+    await chain.services.rekeying.turn()
+    assert await entries(redis, "c-1") == set()
+
+
+async def test_a_binding_cut_short_whose_face_is_erased_is_forgotten_when_the_list_is_read(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object, **__: object) -> None:
+        raise TruthUnavailable("Redis: away.", outcome="unchanged")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Ledger, "commit", die)
+        await bound(chain, "PUT", "c-1/faces/A/bob", status=503)
+    await bound(chain, "PUT", "c-1/faces/B/ada")
+    assert (await chain.http.delete("/v1/stores/A/faces/bob")).status_code == 200
+    assert await entries(redis, "c-1") == {"A/bob", "B/ada"}
+    assert await faces(chain, "c-1") == ["B/ada"]
+    assert await entries(redis, "c-1") == {"B/ada"}
 
 
 async def test_faces_of_a_deleted_store_keep_no_member_from_being_deleted(chain: Cluster, redis: Redis) -> None:

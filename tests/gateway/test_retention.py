@@ -41,6 +41,7 @@ STORE = StoreConfig("A", "s1", retention_days=7, member_retention_days=90)
         ("m:m-7", STORE, 90),
         ("m:m-7", replace(STORE, member_retention_days=None), None),
         ("s", STORE, None),
+        ("s:m-7", STORE, None),
     ],
 )
 def test_each_standing_has_its_own_retention(standing: str, store: StoreConfig, days: int | None) -> None:
