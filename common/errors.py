@@ -52,6 +52,7 @@ FacegridError                       500 INTERNAL
     ├── NoLiveShard                 503 NO_LIVE_SHARD
     ├── PendingFull                 503 PENDING_FULL
     ├── SpaceChanging               503 SPACE_CHANGING
+    ├── ErasureUnfinished           503 ERASURE_UNFINISHED
     ├── WebhookRefused              503 WEBHOOK_REFUSED
     ├── NothingSearched             503 NOTHING_SEARCHED
     ├── PartialCoverage             503 PARTIAL_COVERAGE
@@ -319,6 +320,10 @@ class PendingFull(Unavailable):
 
 class SpaceChanging(Unavailable):
     code, title = "SPACE_CHANGING", "The store is changing its embedding space"
+
+
+class ErasureUnfinished(Unavailable):
+    code, title = "ERASURE_UNFINISHED", "What a face that is gone has left is still being removed"
 
 
 class WebhookRefused(Unavailable):

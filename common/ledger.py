@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import FaceChanged, FacegridError, SightingsWaiting, SpaceChanging, UnknownStore, VersionConflict
+from common.errors import ErasureUnfinished, FaceChanged, FacegridError, SightingsWaiting, VersionConflict
+from common.incarnations import anonymous, gone_or_changing, person_key
 from common.records import FaceRecord, templates_beside, templates_of
 from common.truth import truth
 
@@ -31,7 +31,6 @@ ABSENT = b""
 NO_THUMBNAIL = b"-"
 LOAD_BATCH = 1000
 IDLE = "idle"
-CREATION = 8
 
 
 class Put(NamedTuple):
@@ -100,8 +99,9 @@ class Ledger:
         `waiting`: IDLE, not while sightings wait; or the id of the one that this settles, only while that one waits.
 
         Raises VersionConflict if the store is not at `expected_version`, SightingsWaiting if `waiting` is not so,
-        FaceChanged if a put's face is not the one it replaces, UnknownStore if the store (or this creation of it) is
-        gone, SpaceChanging if it changed its space, TruthUnavailable.
+        FaceChanged if a put's face is not the one it replaces, ErasureUnfinished if it creates one under the id of
+        another whose job was not done once (see `common.rekeys`; `face_ids`: under which), UnknownStore if the store
+        (or this creation of it) is gone, SpaceChanging if it changed its space, TruthUnavailable.
         """
         expected: Any = "" if expected_version is None else expected_version
         now_ms = int(time.time() * 1000)
@@ -112,12 +112,12 @@ class Ledger:
             before: Any = "" if delete.unless_seen_after_ms is None else delete.unless_seen_after_ms
             arguments += [delete.face_id, job, before]
         with truth(outcome="unknown"):
-            status, version, deleted = await self._commit(
+            status, version, answer = await self._commit(
                 keys=[keys.incarnation(store), *keys.of_faces(store)], args=arguments
             )
         match status:
             case b"OK":
-                return Committed(version, deleted)
+                return Committed(version, answer)
             case b"VERSION":
                 raise VersionConflict(
                     f"Store {store} is at version {version}, not {expected_version}.", field="expected_version"
@@ -126,6 +126,12 @@ class Ledger:
                 raise SightingsWaiting(f"Earlier sightings at {store} still wait for shards.", field="store")
             case b"FACE":
                 raise FaceChanged("The face was written by another request meanwhile.", field="face_id")
+            case b"UNFINISHED":
+                raise ErasureUnfinished(
+                    f"What others at store {store} left, who had these ids and are gone, is still being removed.",
+                    face_ids=[face_id.decode() for face_id in answer],
+                    outcome="unchanged",
+                )
             case _:
                 raise await gone(self._redis, store, incarnation)
 
@@ -246,28 +252,11 @@ def _rekey_job(store: str, incarnation: str, delete: Delete, now_ms: int) -> str
     return json.dumps({"from": person, "to": delete.rekey_to or anonymous(), "at": now_ms})
 
 
-def anonymous() -> str:
-    """A person key that leads to nobody; `commit.lua` makes it `~m…` for a member and `~s…` for staff."""
-    return f"~v{secrets.token_hex(8)}"
-
-
-def creation(incarnation: str) -> str:
-    """The part that stays the same when a store changes its embedding space; created again it has another."""
-    return incarnation[:CREATION]
-
-
-def person_key(store: str, incarnation: str, face_id: str) -> str:
-    """How visits name the person that a face belongs to."""
-    return f"{store}/{creation(incarnation)}/{face_id}"
-
-
 async def gone(redis: Redis, store: str, incarnation: str) -> FacegridError:
     """What to tell a writer that meant another incarnation of the store than there is now."""
     with truth():
         present: Any = await redis.get(keys.incarnation(store))
-    if present is not None and creation(present.decode()) == creation(incarnation):
-        return SpaceChanging(f"Store {store} has changed its embedding space; nothing was changed.", field="store")
-    return UnknownStore(f"Store {store} does not exist any more.", field="store")
+    return gone_or_changing(store, incarnation, None if present is None else present.decode())
 
 
 def _pack_puts(puts: Sequence[Put], now_ms: int) -> bytes:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
-from common.ledger import creation
+from common.incarnations import creation
 from common.truth import truth
 
 BATCH = 500

@@ -25,8 +25,8 @@ from redis.asyncio import Redis
 from common import keys
 from common.cluster_map import StoreConfig
 from common.errors import SightingsWaiting, UnknownStore
+from common.incarnations import creation, person_key
 from common.intervals import DAY_MS, Interval, parse
-from common.ledger import creation, person_key
 from common.limits import REENTRY_WINDOW_S
 from common.truth import truth
 

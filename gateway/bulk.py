@@ -23,6 +23,7 @@ from common.cluster_map import StoreConfig
 from common.errors import FaceChanged, FacegridError
 from common.ledger import ABSENT, Ledger, Put, StoredFace
 from common.records import pack_vectors, standing_of
+from gateway.creating import Creator
 from gateway.deadline import Deadline
 from gateway.enrol import ATTEMPTS, Enrolment, check_same_face, combine
 
@@ -86,8 +87,9 @@ class Chunk:
 class BulkEnroller:
     """One request's work; made anew for each."""
 
-    def __init__(self, ledger: Ledger, store: StoreConfig, bulk: Bulk, deadline: Deadline) -> None:
+    def __init__(self, ledger: Ledger, creator: Creator, store: StoreConfig, bulk: Bulk, deadline: Deadline) -> None:
         self._ledger = ledger
+        self._creator = creator
         self._store = store
         self._bulk = bulk
         self._deadline = deadline
@@ -96,8 +98,8 @@ class BulkEnroller:
 
     async def run(self) -> BulkDone:
         """Raises FaceBound, SpaceChanging, ZeroVector (templates that cancel out), DeadlineExceeded, and nothing is
-        changed then; once writing has begun FaceChanged, FaceBound, SpaceChanging, UnknownStore and TruthUnavailable,
-        with the number of faces that are `committed`."""
+        changed then; once writing has begun FaceChanged, FaceBound, SpaceChanging, UnknownStore, ErasureUnfinished
+        and TruthUnavailable, with the number of faces that are `committed`."""
         count = len(self._bulk.faces)
         for at in range(0, count, CHUNK):
             self._left.append(await self._prepare(range(at, min(at + CHUNK, count))))
@@ -151,7 +153,7 @@ class BulkEnroller:
         """The store's version after it; where others wrote all of it, one that has that."""
         if not puts:
             return await self._ledger.version(self._store.store)
-        return (await self._ledger.commit(self._store.store, self._store.incarnation, puts=puts)).version
+        return (await self._creator.commit(self._store, puts, self._deadline)).version
 
     def _note(self, chunk: Chunk, version: int) -> None:
         self._done.created += chunk.created

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from common.cluster_map import StoreConfig
 from common.errors import BodyTooLarge, InvalidEmbedding, InvalidRequest, MalformedBody, WrongDimension, WrongSpace
 from common.http import LIMITS
-from common.ledger import creation
+from common.incarnations import creation
 from common.limits import MAX_BULK, MAX_TEMPLATES, NAME, check_labels, check_name, json_bytes
 from common.records import MOST_PHOTOS
 from common.types import Kind, Vectors

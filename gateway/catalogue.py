@@ -11,7 +11,8 @@ from typing import Any
 
 from common.cluster_map import ClusterMap, Heartbeat, StoreConfig
 from common.errors import Conflict, TruthUnavailable, UnknownStore
-from common.ledger import Ledger, creation
+from common.incarnations import creation
+from common.ledger import Ledger
 from common.limits import LEAST_FPIR, check_name, check_range, check_store_name
 from common.types import DLIB_SPACE
 from gateway.footfall.calendar import zone_of

@@ -26,6 +26,7 @@ from common.limits import MAX_TEMPLATES
 from common.records import FaceRecord, pack_vectors, standing_of, unpack_vectors
 from common.types import Kind, Vectors, Wait
 from common.vectors import mean_row
+from gateway.creating import Creator
 from gateway.deadline import Deadline
 from gateway.router import Router
 
@@ -64,16 +65,17 @@ class Enrolled:
 
 
 class Enroller:
-    def __init__(self, ledger: Ledger, router: Router) -> None:
+    def __init__(self, ledger: Ledger, creator: Creator, router: Router) -> None:
         self._ledger = ledger
+        self._creator = creator
         self._router = router
 
     async def enrol(
         self, store: StoreConfig, new: Enrolment, expected_version: int | None, wait: Wait, deadline: Deadline
     ) -> Enrolled:
         """Create the face or add templates to it. Raises VersionConflict, FaceChanged, FaceBound, SpaceChanging,
-        UnknownStore, ZeroVector (templates that cancel out), and nothing is changed then; or TruthUnavailable, which
-        says whether."""
+        UnknownStore, ErasureUnfinished, ZeroVector (templates that cancel out), and nothing is changed then; or
+        TruthUnavailable, which says whether."""
         face_id = new.face_id or uuid.uuid4().hex
         began_on: StoredFace | None = None
         for attempt in range(ATTEMPTS):
@@ -91,9 +93,7 @@ class Enroller:
             )
             deadline.waive()
             try:
-                done = await self._ledger.commit(
-                    store.store, store.incarnation, puts=[put], expected_version=expected_version
-                )
+                done = await self._creator.commit(store, [put], deadline, expected_version)
             except FaceChanged:
                 if attempt == ATTEMPTS - 1 or not deadline.remaining_s():
                     raise

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 
 from common.cluster_map import Heartbeat, StoreConfig
 from common.errors import TruthUnavailable, UnknownErasure
-from common.ledger import Ledger, creation
+from common.incarnations import creation
+from common.ledger import Ledger
 from common.limits import NAME
 from common.types import Wait
 from gateway.deadline import Deadline

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import Conflict, FacegridError, TruthUnavailable, UnknownStore
-from common.ledger import creation
+from common.incarnations import creation
 from common.migrations import Migrations
 from gateway.duty import in_turns
 from gateway.view import ClusterView

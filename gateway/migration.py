@@ -31,7 +31,8 @@ import numpy as np
 
 from common.cluster_map import StoreConfig
 from common.errors import EncoderMissing, InvalidEmbedding, InvalidImage
-from common.ledger import CREATION, Ledger, creation
+from common.incarnations import CREATION, creation
+from common.ledger import Ledger
 from common.migrations import Counts, Flip, Migration, Migrations, Staged, Unstaged
 from common.records import FaceRecord, pack_vectors
 from common.types import Kind, Vectors

@@ -28,7 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from common.errors import FacegridError, TruthUnavailable
-from common.ledger import Ledger, anonymous
+from common.incarnations import anonymous
+from common.ledger import Ledger
 from common.rekeys import Job, Rekeys
 from common.visits import Visits, home_of
 from gateway.deadline import Deadline
@@ -79,9 +80,11 @@ class Rekeying:
             log.warning("What is kept of erased faces is left to the leader: %s", type(error).__name__)
 
     async def follow_up(self, store: str, known: Mapping[str, Known | None]) -> None:
-        """Do the jobs of those of the faces that are gone. Raises TruthUnavailable; repeating it goes on."""
+        """Do the jobs of those of the faces that are gone. One that was done once is the leader's, but for who knows
+        the face: it may exist anew. Raises TruthUnavailable, PendingFull; repeating it goes on."""
         if known:
-            await self.finish(store, await self._truths.rekeys.jobs_of(store, list(known)), known)
+            jobs = await self._truths.rekeys.jobs_of(store, list(known))
+            await self.finish(store, [job for job in jobs if not job.swept or known[job.face_id] is not None], known)
 
     async def turn(self) -> None:
         """The leader's: do what was left, sweep what was done a while ago. Raises TruthUnavailable."""
@@ -96,7 +99,8 @@ class Rekeying:
                     log.warning("What is kept of faces that are gone waits for the next turn: %s", error.code)
 
     async def _is_due(self, job: Job) -> bool:
-        if job.swept and await self._is_there(job.person):  # created anew under its id: what it leaves now is its own
+        # Created anew under its id, which a job not done once would have kept from it: what it leaves now is its own.
+        if job.swept and await self._is_there(job.person):
             await self._truths.rekeys.done(job)
             return False
         return not job.swept or self._is_late(job)

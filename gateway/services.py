@@ -15,6 +15,7 @@ from common.settings import GatewaySettings
 from common.visits import Visits
 from gateway.catalogue import Catalogue
 from gateway.closing import Closing
+from gateway.creating import Creator
 from gateway.deadline import Deadline
 from gateway.desk import Desk
 from gateway.encoder import EncoderPool
@@ -41,6 +42,7 @@ class Services:
     view: ClusterView
     ledger: Ledger
     catalogue: Catalogue
+    creator: Creator
     enroller: Enroller
     identifier: Identifier
     encoder: EncoderPool | None

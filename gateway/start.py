@@ -35,6 +35,7 @@ from common.visits import Visits
 from gateway.catalogue import Catalogue
 from gateway.checkout import Checkout
 from gateway.closing import Closing
+from gateway.creating import Creator
 from gateway.desk import Desk
 from gateway.encoder import EncoderPool
 from gateway.enrol import Enroller
@@ -138,6 +139,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
     reviser = Reviser(truth.ledger, router)
     members = Members(truth.book, truth.ledger, reviser, view)
     rekeying = _rekeying(truth, view, members, given.spaces, settings.deadline_s)
+    creator = Creator(truth.ledger, rekeying.at_once)
     reader = Reader(view, truth.visits, truth.persons, truth.book)
     resolver = Resolver(view, truth.pending, sighter, settings.deadline_s)
     retention = Retention(view, truth.ledger, Expiry(given.redis), rekeying, settings.visit_days)
@@ -150,7 +152,8 @@ async def start(given: Given, transport: Transport | None) -> Services:
         view=view,
         ledger=truth.ledger,
         catalogue=Catalogue(truth.cluster_map, truth.ledger, view, given.spaces),
-        enroller=Enroller(truth.ledger, router),
+        creator=creator,
+        enroller=Enroller(truth.ledger, creator, router),
         identifier=identifier,
         encoder=encoder,
         spaces=given.spaces,

@@ -93,7 +93,7 @@ async def enrol_many(
         bulk = await asyncio.to_thread(read_lines, body, home)
     else:
         bulk = await asyncio.to_thread(read_arrays, body, home, found.settings.body_bytes)
-    done = await BulkEnroller(found.ledger, home, bulk, limit).run()
+    done = await BulkEnroller(found.ledger, found.creator, home, bulk, limit).run()
     return BulkAnswer(
         store=store,
         faces=len(bulk.faces),

@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
-from common.errors import Conflict, FaceChanged, TruthUnavailable, UnknownStore, VersionConflict
+from common.errors import Conflict, ErasureUnfinished, FaceChanged, TruthUnavailable, UnknownStore, VersionConflict
 from common.feed import map_position, read_changes
 from common.ledger import ABSENT, Delete, Ledger, Put
 from common.records import FaceRecord, pack_vectors
+from common.rekeys import Rekeys
 from common.truth import connect
 from common.types import DLIB_SPACE, Kind
 from deploy.local.embedded_redis import free_port
@@ -54,6 +55,24 @@ async def test_commit_at_an_old_version_changes_nothing(redis: Redis, store: Sto
         await ledger.commit("A", store.incarnation, puts=[put("y")], expected_version=0)
     assert await ledger.face("A", "y") is None
     assert await ledger.version("A") == 1
+
+
+@pytest.mark.parametrize("replaces", [ABSENT, b"*"])
+async def test_a_face_comes_into_being_under_an_id_only_once_the_last_ones_job_was_done(
+    redis: Redis, store: StoreConfig, replaces: bytes
+) -> None:
+    ledger, rekeys = Ledger(redis), Rekeys(redis)
+    await ledger.commit("A", store.incarnation, puts=[put("x"), put("y")])
+    await ledger.commit("A", store.incarnation, puts=[put("y")], deletes=[Delete("x")])
+    many = [*(put(f"f{nth}", replaces) for nth in range(1500)), put("x", replaces), put("y")]
+    with pytest.raises(ErasureUnfinished) as refused:
+        await ledger.commit("A", store.incarnation, puts=many)
+    assert refused.value.extra == {"face_ids": ["x"], "outcome": "unchanged"}
+    assert (await ledger.version("A"), await ledger.counts(["A"])) == (4, {"A": 1})
+    assert (await ledger.commit("A", store.incarnation, puts=[put("y"), put("z", replaces)])).version == 6
+    (job,) = await rekeys.jobs_of("A", ["x"])
+    assert await rekeys.change(job, replace(job, swept=True)) is not None
+    assert (await ledger.commit("A", store.incarnation, puts=many)).version == 6 + len(many)
 
 
 async def test_of_two_commits_at_the_same_version_one_wins(redis: Redis, store: StoreConfig) -> None:

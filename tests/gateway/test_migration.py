@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 from common import keys
 from common.cluster_map import ClusterMap
 from common.errors import Conflict, InvalidImage, SpaceChanging
-from common.ledger import Put, anonymous, creation
+from common.incarnations import anonymous, creation
+from common.ledger import Put
 from common.migrations import Flip, Migrations
 from common.pending import Waiting
 from common.records import FaceRecord, pack_vectors
