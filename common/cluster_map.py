@@ -19,7 +19,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import Conflict, LeaseLost, StoreNotEmpty, TruthUnavailable
+from common.errors import Conflict, ErasureUnfinished, LeaseLost, StoreNotEmpty, TruthUnavailable
 from common.feed import read_changes
 from common.truth import truth
 from common.types import DLIB_DIMENSION, DLIB_SPACE, ReplicaState, StoreView
@@ -171,12 +171,13 @@ class ClusterMap:
         await self._compare_and_set(present.store, present.to_json(), new.to_json(), lease)
 
     async def delete(self, config: StoreConfig, *, force: bool = True) -> None:
-        """Erase the store, with `force` also its faces. Raises StoreNotEmpty, Conflict if it was created again
-        meanwhile (nothing of that is erased), TruthUnavailable."""
+        """Erase the store, with `force` also its faces. Raises StoreNotEmpty, ErasureUnfinished (a face's job was not
+        done once), Conflict if it was created again meanwhile, and nothing is erased; TruthUnavailable."""
         store = config.store
         names = [keys.incarnation(store), *keys.of_store(store)]
         by_day = [keys.visits(store, ""), keys.distinct(store, ""), keys.distinct_members(store, "")]
-        lists = [names.index(name) + 1 for name in (keys.visit_days(store), keys.rollups(store))]
+        read = (keys.visit_days(store), keys.rollups(store), keys.rekeys(store))
+        lists = [names.index(name) + 1 for name in read]
         with truth(outcome="unknown"):
             status, faces = await self._erase(
                 keys=names, args=[config.incarnation, "force" if force else "", *lists, *by_day]
@@ -185,6 +186,8 @@ class ClusterMap:
             raise StoreNotEmpty(
                 f"Store {store} holds {faces} faces; delete them too with ?force=true.", field="force", faces=faces
             )
+        if status == b"UNFINISHED":
+            raise ErasureUnfinished(f"What faces of {store} left that are gone is still being removed.", field="store")
         if status == b"OTHER":
             raise _changed(store)
         await self._forget(config)

@@ -86,6 +86,11 @@ class Rekeying:
             jobs = await self._truths.rekeys.jobs_of(store, list(known))
             await self.finish(store, [job for job in jobs if not job.swept or known[job.face_id] is not None], known)
 
+    async def follow_up_all(self, store: str) -> None:
+        """Do the jobs of the store that were not done once. Raises as `follow_up` does."""
+        async for jobs in self._truths.rekeys.jobs(store):
+            await self.finish(store, [job for job in jobs if not job.swept], {})
+
     async def turn(self) -> None:
         """The leader's: do what was left, sweep what was done a while ago. Raises TruthUnavailable."""
         for store in await self._truths.rekeys.with_jobs(list(self._view.stores)):

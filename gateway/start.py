@@ -140,6 +140,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
     members = Members(truth.book, truth.ledger, reviser, view)
     rekeying = _rekeying(truth, view, members, given.spaces, settings.deadline_s)
     creator = Creator(truth.ledger, rekeying.at_once)
+    catalogue = Catalogue(truth.cluster_map, truth.ledger, view, given.spaces)
     reader = Reader(view, truth.visits, truth.persons, truth.book)
     resolver = Resolver(view, truth.pending, sighter, settings.deadline_s)
     retention = Retention(view, truth.ledger, Expiry(given.redis), rekeying, settings.visit_days)
@@ -151,7 +152,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
         settings=settings,
         view=view,
         ledger=truth.ledger,
-        catalogue=Catalogue(truth.cluster_map, truth.ledger, view, given.spaces),
+        catalogue=catalogue,
         creator=creator,
         enroller=Enroller(truth.ledger, creator, router),
         identifier=identifier,
@@ -168,7 +169,7 @@ async def start(given: Given, transport: Transport | None) -> Services:
         reviser=reviser,
         members=members,
         rekeying=rekeying,
-        closing=Closing(truth.ledger, truth.rekeys, rekeying),
+        closing=Closing(truth.ledger, truth.rekeys, rekeying, catalogue),
         reporter=Reporter(view, Sources(truth.visits, truth.pending, truth.rollups, reader)),
         merger=Merger(Holders(truth.ledger, truth.rekeys, truth.book), rekeying),
         desk=_desk(given, truth, view, members, leader),

@@ -69,9 +69,7 @@ async def delete_store(
     found: Found,
     force: Annotated[bool, Query(description="Delete it even if it still holds faces.")] = False,
 ) -> None:
-    if force:
-        await found.closing.clear(await found.view.store(store))
-    await found.catalogue.delete(store, force=force)
+    await found.closing.delete(await found.view.store(store), force=force)
 
 
 async def store_answer(config: StoreConfig, found: Services) -> StoreAnswer:

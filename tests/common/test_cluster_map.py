@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
-from common.errors import Conflict, StoreNotEmpty
-from common.ledger import Ledger
+from common.errors import Conflict, ErasureUnfinished, StoreNotEmpty
+from common.ledger import Delete, Ledger
+from common.rekeys import Rekeys
 from tests.common.test_ledger import put
 
 
@@ -35,6 +36,23 @@ async def test_without_force_a_face_enrolled_just_before_stops_the_deletion(redi
         await stores.delete(store, force=False)
     assert (await ledger.commit("A", store.incarnation, puts=[put("y")])).version == 2
     await stores.delete(store, force=True)
+    assert await redis.keys("fg:{A}:*") == []
+    assert await stores.stores() == {}
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_store_is_not_deleted_while_the_job_of_a_face_that_is_gone_was_not_done_once(
+    redis: Redis, force: bool
+) -> None:
+    stores, ledger, rekeys = ClusterMap(redis), Ledger(redis), Rekeys(redis)
+    store = await stores.create(StoreConfig("A", shard="s1"))
+    await ledger.commit("A", store.incarnation, puts=[put("x")])
+    await ledger.commit("A", store.incarnation, deletes=[Delete("x")])
+    with pytest.raises(ErasureUnfinished):
+        await stores.delete(store, force=force)
+    (job,) = await rekeys.jobs_of("A", ["x"])
+    assert await rekeys.change(job, replace(job, swept=True)) is not None
+    await stores.delete(store, force=force)
     assert await redis.keys("fg:{A}:*") == []
     assert await stores.stores() == {}
 

@@ -1,4 +1,5 @@
-"""An erasure cut short is neither lost with its id, nor mistaken for what the next face of that id has left."""
+"""An erasure that was cut short right after its commit is neither lost with its store, nor with its id, nor mistaken
+for what the next face of that id has left."""
 
 from __future__ import annotations
 
@@ -67,6 +68,30 @@ async def in_bulk(chain: Cluster) -> httpx.Response:
 async def sweep(chain: Cluster) -> None:
     for _ in range(2):
         await Rekeying(chain.services.view, chain.services.rekeying._truths, 0.0).turn()
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_store_is_deleted_after_what_its_erased_faces_left(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    before = await report(chain, "B")
+    with visits_stay(monkeypatch):
+        await erase(chain)
+    assert (await chain.http.delete(f"/v1/stores/A?force={force}")).status_code == 204
+    assert await naming(redis, ADA.encode()) == set()
+    assert await report(chain, "B") == before
+
+
+async def test_a_store_whose_erasures_cannot_be_finished_now_is_not_deleted(
+    chain: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with visits_stay(monkeypatch):
+        await erase(chain)
+        answer = await chain.http.delete("/v1/stores/A")
+    assert (answer.status_code, answer.json()["code"]) == (503, "TRUTH_UNAVAILABLE")
+    assert await redis.exists(keys.rekeys("A")) == 1
+    assert (await chain.http.delete("/v1/stores/A")).status_code == 204
+    assert await naming(redis, ADA.encode()) == set()
 
 
 @pytest.mark.parametrize("enrol", [alone, in_bulk])
