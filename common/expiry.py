@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.cluster_map import StoreConfig
+from common.scan import hash_step
 from common.truth import truth
 from common.visits import home_of
 
@@ -61,9 +62,9 @@ class Expiry:
         """Take one step through what the store keeps by time, and forget what is older. `homes`: all stores there are;
         of a person of another one, nobody was left to tell. Raises TruthUnavailable."""
         hour = datetime.fromtimestamp(before_ms / 1000, UTC).strftime("%Y-%m-%dT%H")
-        cursors.feedback, judged = await self._scan(keys.feedback(store), cursors.feedback)
-        cursors.rejections, rejected = await self._scan(keys.rejections(store), cursors.rejections)
-        cursors.firsts, firsts = await self._scan(keys.firsts(store), cursors.firsts)
+        cursors.feedback, judged = await hash_step(self._redis, keys.feedback(store), cursors.feedback, BATCH)
+        cursors.rejections, rejected = await hash_step(self._redis, keys.rejections(store), cursors.rejections, BATCH)
+        cursors.firsts, firsts = await hash_step(self._redis, keys.firsts(store), cursors.firsts, BATCH)
         await self._drop(keys.feedback(store), [one for one in judged if int(one.partition(b"-")[0]) < before_ms])
         await self._drop(keys.rejections(store), [one for one in rejected if one.decode().partition(" ")[0] < hour])
         old = [person for person, at in firsts.items() if int(at) < before_ms and _is_nobody(person.decode(), homes)]
@@ -72,13 +73,6 @@ class Expiry:
                 await self._trim_firsts(
                     keys=[keys.visit_days(store), keys.firsts(store)], args=[keys.visits(store, ""), *old]
                 )
-
-    async def _scan(self, key: str, cursor: int) -> tuple[int, Mapping[bytes, bytes]]:
-        with truth():
-            following: int
-            found: Any
-            following, found = await self._redis.hscan(key, cursor=cursor, count=BATCH)
-        return following, found
 
     async def _drop(self, key: str, fields: list[bytes]) -> None:
         if fields:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from common import keys
 from common.errors import ErasureUnfinished, FaceChanged, FacegridError, SightingsWaiting, VersionConflict
 from common.incarnations import anonymous, gone_or_changing, person_key
 from common.records import FaceRecord, templates_beside, templates_of
+from common.scan import hash_page, whole_hash
 from common.truth import truth
 
 ANY = b"*"
@@ -199,32 +200,23 @@ class Ledger:
             answers = await pipe.execute()
         return dict(zip(stores, answers, strict=True))
 
-    async def page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, FaceRecord]]:
-        """About `limit` faces from `cursor` (0: the start) and the next cursor (0: the end). Every face that is there
-        throughout appears; one may appear twice (Redis HSCAN)."""
-        following, raws = await self._scan(store, cursor, limit)
-        return following, {face_id.decode(): FaceRecord.unpack(raw) for face_id, raw in raws.items()}
+    async def page(self, store: str, cursor: str, limit: int) -> tuple[str | None, dict[str, FaceRecord]]:
+        """About `limit` faces from `cursor` and the next cursor, as `common.scan` has them. Every face that is there
+        throughout appears; one may appear twice."""
+        following, raws = await hash_page(self._redis, keys.faces(store), cursor, limit)
+        return following, _records(raws)
 
-    async def _scan(self, store: str, cursor: int, limit: int) -> tuple[int, dict[bytes, bytes]]:
-        with truth():
-            following: int
-            found: Any
-            following, found = await self._redis.hscan(keys.faces(store), cursor=cursor, count=limit)
-        return following, found
-
-    async def stored_page(self, store: str, cursor: int, limit: int) -> tuple[int, dict[str, StoredFace]]:
+    async def stored_page(self, store: str, cursor: str, limit: int) -> tuple[str | None, dict[str, StoredFace]]:
         """As `page`, with the faces' templates."""
-        following, raws = await self._scan(store, cursor, limit)
+        following, raws = await hash_page(self._redis, keys.faces(store), cursor, limit)
         face_ids = [face_id.decode() for face_id in raws]
         found = await self.stored(store, face_ids) if face_ids else []
         return following, {face_id: face for face_id, face in zip(face_ids, found, strict=True) if face is not None}
 
     async def load(self, store: str) -> AsyncIterator[list[tuple[str, FaceRecord]]]:
         """Every face of the store, in batches. Note `version` first and follow from there."""
-        cursor = -1
-        while cursor != 0:
-            cursor, batch = await self.page(store, max(cursor, 0), LOAD_BATCH)
-            yield list(batch.items())
+        async for raws in whole_hash(self._redis, keys.faces(store), LOAD_BATCH):
+            yield list(_records(raws).items())
 
     async def changes_since(self, store: str, version: int) -> tuple[int, dict[str, FaceRecord]] | None:
         """The store's last version and the faces written since `version` that are still there, as they are now; None
@@ -245,6 +237,10 @@ class Ledger:
         with truth():
             found: Any = await self._redis.hmget(keys.faces(store), list(face_ids))
         return [None if raw is None else FaceRecord.unpack(raw) for raw in found]
+
+
+def _records(raws: Mapping[bytes, bytes]) -> dict[str, FaceRecord]:
+    return {face_id.decode(): FaceRecord.unpack(raw) for face_id, raw in raws.items()}
 
 
 def _rekey_job(store: str, incarnation: str, delete: Delete, now_ms: int) -> str:

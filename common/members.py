@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 from common import keys
 from common.errors import MemberFull, UnknownMember
 from common.limits import MAX_MEMBER_FACES
+from common.scan import hash_page
 from common.truth import truth
 
 
@@ -84,13 +85,10 @@ class MemberBook:
         pairs = zip(member_ids, found, strict=True)
         return {member_id: Profile.from_json(raw) for member_id, raw in pairs if raw is not None}
 
-    async def page(self, cursor: int, limit: int) -> tuple[int, dict[str, Profile]]:
-        """About `limit` members from `cursor` (0: the start) and the next cursor (0: the end). Every member that is
-        there throughout appears; one may appear twice (Redis HSCAN)."""
-        with truth():
-            following: int
-            found: Any
-            following, found = await self._redis.hscan(keys.MEMBERS, cursor=cursor, count=limit)
+    async def page(self, cursor: str, limit: int) -> tuple[str | None, dict[str, Profile]]:
+        """About `limit` members from `cursor` and the next cursor, as `common.scan` has them. Every member that is
+        there throughout appears; one may appear twice."""
+        following, found = await hash_page(self._redis, keys.MEMBERS, cursor, limit)
         return following, {member_id.decode(): Profile.from_json(raw) for member_id, raw in found.items()}
 
     async def remove(self, member_id: str) -> bool:

@@ -33,6 +33,7 @@ from common.cluster_map import StoreConfig
 from common.errors import Conflict
 from common.ledger import gone
 from common.records import templates_beside
+from common.scan import hash_step, set_page
 from common.truth import truth
 
 BATCH = 128
@@ -161,10 +162,7 @@ class Migrations:
         """The next faces to look at, and how far the migration is once they are staged. None that the feed names, and
         no entry more: everything was looked at."""
         if migration.cursor != SCANNED:
-            with truth():
-                cursor: int
-                found: Any
-                cursor, found = await self._redis.hscan(keys.faces(store), cursor=migration.cursor, count=BATCH)
+            cursor, found = await hash_step(self._redis, keys.faces(store), migration.cursor, BATCH)
             step = Migration(migration.to, cursor or SCANNED, migration.version)
             return step, [face_id.decode() for face_id in found]
         with truth():
@@ -234,14 +232,13 @@ class Migrations:
             pipe.xlen(keys.pending(store))
             return Counts(*await pipe.execute())
 
-    async def to_photograph(self, store: str, cursor: int, count: int, *, under_way: bool) -> tuple[int, list[str]]:
-        """About `count` of those that `Counts.to_photograph` counts from `cursor` (0: the start), and the next cursor
-        (0: the end); one may appear twice (Redis SSCAN)."""
+    async def to_photograph(
+        self, store: str, cursor: str, count: int, *, under_way: bool
+    ) -> tuple[str | None, list[str]]:
+        """About `count` of those that `Counts.to_photograph` counts from `cursor`, and the next cursor, as
+        `common.scan` has them; one may appear twice."""
         key = keys.staged_left_behind(store) if under_way else keys.left_behind(store)
-        with truth():
-            following: int
-            found: Any
-            following, found = await self._redis.sscan(key, cursor=cursor, count=count)
+        following, found = await set_page(self._redis, key, cursor, count)
         return following, sorted({face_id.decode() for face_id in found})
 
 

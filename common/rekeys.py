@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from common import keys
 from common.cluster_map import StoreConfig
 from common.incarnations import creation
+from common.scan import whole_hash
 from common.truth import truth
 
 BATCH = 500
@@ -99,12 +100,8 @@ class Rekeys:
         return [Job.read(store, at, raw) for at, raw in zip(face_ids, found, strict=True) if raw is not None]
 
     async def jobs(self, store: str) -> AsyncIterator[list[Job]]:
-        """All jobs of the store, in batches; one may appear twice (Redis HSCAN)."""
-        cursor = -1
-        while cursor != 0:
-            with truth():
-                found: Any
-                cursor, found = await self._redis.hscan(keys.rekeys(store), cursor=max(cursor, 0), count=BATCH)
+        """All jobs of the store, in batches; one may appear twice."""
+        async for found in whole_hash(self._redis, keys.rekeys(store), BATCH):
             yield [Job.read(store, face_id.decode(), raw) for face_id, raw in found.items()]
 
     async def with_jobs(self, stores: Sequence[str]) -> list[str]:

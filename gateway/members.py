@@ -58,7 +58,7 @@ class Members:
             raise unknown_member(member_id)
         return found[member_id]
 
-    async def page(self, cursor: int, limit: int) -> tuple[int, list[Profile]]:
+    async def page(self, cursor: str, limit: int) -> tuple[str | None, list[Profile]]:
         following, found = await self._book.page(cursor, limit)
         return following, [profile for _, profile in sorted(found.items())]
 

@@ -159,8 +159,8 @@ class Migrator:
             return Progress(store, to, State.SIGHTINGS_WAIT, counts)
         return Progress(store, to, State.STAGING, counts)
 
-    async def missing(self, progress: Progress, cursor: int, limit: int) -> tuple[int, list[Missing]]:
-        """About `limit` of the faces without a usable thumbnail, and the next cursor (0: the start, the end)."""
+    async def missing(self, progress: Progress, cursor: str, limit: int) -> tuple[str | None, list[Missing]]:
+        """About `limit` of the faces without a usable thumbnail, and the next cursor, as `common.scan` has them."""
         store = progress.store.store
         following, face_ids = await self._migrations.to_photograph(store, cursor, limit, under_way=progress.under_way)
         records = await self._ledger.records(store, face_ids) if face_ids else []

@@ -98,7 +98,7 @@ def exported(client: Client, store: str) -> Iterator[list[bytes]]:
     seen: set[bytes] = set()
     while cursor is not None:
         page, cursor = client.export_page(store, cursor)
-        # Redis may name a face twice that changes meanwhile; the name is the first thing in a line.
+        # A face may come twice (it changes, Redis is started again); the name is the first thing in a line.
         fresh = {line[: line.index(b",")]: line for line in page.splitlines()}
         yield [line for name, line in fresh.items() if name not in seen]
         seen |= fresh.keys()

@@ -153,7 +153,7 @@ class Client:
         return cast("ShardBody", self._json("draining", "DELETE" if undo else "POST", path))
 
     def faces(self, store: str) -> Iterator[FaceBody]:
-        """All faces of a store, page by page."""
+        """All faces of a store, page by page; one may come twice."""
         cursor: str | None = ""
         while cursor is not None:
             params = {"limit": str(MAX_PAGE)} | ({"cursor": cursor} if cursor else {})

@@ -43,7 +43,7 @@ class MemberClient(Client):
         return cast("MemberBody", self._json("member_id", "GET", _member(member_id)))
 
     def members(self) -> Iterator[MemberBody]:
-        """All members, page by page; one may come twice while others are written."""
+        """All members, page by page; one may come twice."""
         cursor: str | None = "0"
         while cursor is not None:
             params = {"limit": str(MAX_PAGE), "cursor": cursor}

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from common.ledger import StoredFace
 from common.limits import MAX_BULK, MAX_PAGE
+from common.scan import START
 from common.types import DLIB_SPACE, Wait
 from gateway.body import content_type
 from gateway.bulk import BulkEnroller
 from gateway.bulk_body import ARRAYS, read_arrays, read_lines
-from gateway.routes.docs import Responses, StoreName, WaitFor, problems, request_body, whole_schema
+from gateway.routes.docs import Cursor, Responses, StoreName, WaitFor, problems, request_body, whole_schema
 from gateway.schemas.bulk import LINE, BulkAnswer, BulkLine, exported
 from gateway.schemas.examples import EMBEDDING
 from gateway.services import Found, Limit
@@ -114,17 +115,15 @@ async def enrol_many(
 async def export(
     store: StoreName,
     found: Found,
-    cursor: Annotated[
-        str, Query(pattern="^[0-9]{1,19}$", description=f"{CURSOR} of the page before; left out: the start.")
-    ] = "0",
+    cursor: Cursor = START,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="About so many faces a page.")] = MAX_PAGE,
 ) -> Response:
     """What `faces:batch` takes. A face that a migration left behind has no embedding and is not in it, nor are
     thumbnails, visits, and whose member a face is (the members API binds it again). Every face that is there from the
-    first page to the last appears; one that changes meanwhile may appear twice."""
+    first page to the last appears; one may appear twice, as where it changes, or Redis is started again in between."""
     home = await found.view.store(store)
-    following, page = await found.ledger.stored_page(home.store, int(cursor), limit)
-    headers = {CURSOR: str(following)} if following else {}
+    following, page = await found.ledger.stored_page(home.store, cursor, limit)
+    headers = {} if following is None else {CURSOR: following}
     return Response(await asyncio.to_thread(_lines, page), media_type=LINES, headers=headers)
 
 

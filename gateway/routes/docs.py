@@ -20,6 +20,7 @@ from common.errors import (
 )
 from common.http import OPEN_PATHS, PROBLEM
 from common.limits import NAME_RULE
+from common.scan import CURSOR
 from common.types import Wait
 from gateway.body import JSON, MULTIPART, RAW
 from gateway.schemas.base import ProblemAnswer
@@ -27,6 +28,7 @@ from gateway.schemas.requests import NAME_SCHEMA
 
 StoreName = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
 MemberId = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
+Cursor = Annotated[str, Query(pattern=f"^{CURSOR}$", description="From the page before; left out: the start.")]
 WaitFor = Annotated[Wait, Query(description="visible: until the next search sees it; committed: until it is on disk.")]
 FaceId = Annotated[str, Path(description=NAME_RULE, json_schema_extra=NAME_SCHEMA)]
 

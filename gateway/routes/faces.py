@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from common.errors import UnknownFace
 from common.limits import MAX_PAGE, check_labels, check_name
+from common.scan import START
 from common.types import Wait
 from gateway.body import JSON, content_type, read_json
 from gateway.enrol import unknown_face
 from gateway.revise import relabelled
 from gateway.routes.docs import (
+    Cursor,
     FaceId,
     StoreName,
     WaitFor,
@@ -33,16 +35,15 @@ router = APIRouter(prefix="/v1/stores/{store}/faces", tags=["faces"])
 async def list_faces(
     store: StoreName,
     found: Found,
-    cursor: Annotated[
-        str, Query(pattern="^[0-9]{1,19}$", description="From the page before; left out: the start.")
-    ] = "0",
+    cursor: Cursor = START,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="About so many faces a page.")] = 100,
 ) -> FacesAnswer:
-    """Every face that is there from the first page to the last appears; one that changes meanwhile may appear twice."""
+    """Every face that is there from the first page to the last appears; one may appear twice, as where it changes
+    or Redis is started again in between."""
     home = await found.view.store(store)
-    following, page = await found.ledger.page(home.store, int(cursor), limit)
+    following, page = await found.ledger.page(home.store, cursor, limit)
     faces = [FaceAnswer.of(face_id, record) for face_id, record in sorted(page.items())]
-    return FacesAnswer(faces=faces, cursor=str(following) if following else None)
+    return FacesAnswer(faces=faces, cursor=following)
 
 
 @router.get("/{face_id}", summary="One face", responses=problems(401, 404, 422, 503))

@@ -7,9 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from common.limits import MAX_PAGE, check_name
+from common.scan import START
 from common.types import Wait
 from gateway.body import JSON, content_type, read_json
-from gateway.routes.docs import FaceId, MemberId, StoreName, WaitFor, json_body, problems, request_body, succeeds
+from gateway.routes.docs import (
+    Cursor,
+    FaceId,
+    MemberId,
+    StoreName,
+    WaitFor,
+    json_body,
+    problems,
+    request_body,
+    succeeds,
+)
 from gateway.schemas.faces import RevisedAnswer
 from gateway.schemas.members import BoundFaceAnswer, MemberAnswer, MemberBody, MemberFacesAnswer, MembersAnswer
 from gateway.services import Found, Limit
@@ -40,15 +51,14 @@ async def put_member(
 @router.get("", summary="List members", responses=problems(401, 422, 503))
 async def list_members(
     found: Found,
-    cursor: Annotated[
-        str, Query(pattern="^[0-9]{1,19}$", description="From the page before; left out: the start.")
-    ] = "0",
+    cursor: Cursor = START,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="About so many members a page.")] = 100,
 ) -> MembersAnswer:
-    """Every member who is there from the first page to the last appears; one may appear twice."""
-    following, page = await found.members.page(int(cursor), limit)
+    """Every member who is there from the first page to the last appears; one may appear twice, as where Redis is
+    started again in between."""
+    following, page = await found.members.page(cursor, limit)
     members = [MemberAnswer.profile(profile) for profile in page]
-    return MembersAnswer(members=members, cursor=str(following) if following else None)
+    return MembersAnswer(members=members, cursor=following)
 
 
 @router.get("/{member_id}", summary="One member", responses=problems(401, 404, 422, 503))

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from common.limits import MAX_PAGE, check_name
+from common.scan import START
 from gateway.body import JSON, content_type, read_json
 from gateway.migration import Progress
-from gateway.routes.docs import StoreName, json_body, problems, request_body
+from gateway.routes.docs import Cursor, StoreName, json_body, problems, request_body
 from gateway.schemas.migration import MigrationAnswer, MigrationBody
 from gateway.services import Found, Limit, Services
 
@@ -30,22 +31,20 @@ async def migrate(store: StoreName, request: Request, found: Found, limit: Limit
     body = await read_json(request, MigrationBody)
     to = check_name("to", body.to)
     progress = await found.migrator.advance(store, to, leave_behind=body.leave_behind, deadline=limit)
-    return await _answer(progress, found, 0, SHOWN)
+    return await _answer(progress, found, START, SHOWN)
 
 
 @router.get("", summary="How far that is, and who has to be photographed", responses=problems(401, 404, 422, 503))
 async def get_migration(
     store: StoreName,
     found: Found,
-    cursor: Annotated[
-        str, Query(pattern="^[0-9]{1,19}$", description="From the page before; left out: the start.")
-    ] = "0",
+    cursor: Cursor = START,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="About so many faces a page.")] = SHOWN,
 ) -> MigrationAnswer:
-    """One face may be on two pages. Without a migration on its way: those whom the last one left behind."""
-    return await _answer(await found.migrator.look(store), found, int(cursor), limit)
+    """A face may be on two pages. Without a migration on its way: those whom the last one left behind."""
+    return await _answer(await found.migrator.look(store), found, cursor, limit)
 
 
-async def _answer(progress: Progress, found: Services, cursor: int, limit: int) -> MigrationAnswer:
+async def _answer(progress: Progress, found: Services, cursor: str, limit: int) -> MigrationAnswer:
     following, missing = await found.migrator.missing(progress, cursor, limit)
     return MigrationAnswer.of(progress, missing, following)

@@ -51,7 +51,7 @@ class FaceAnswer(BaseModel):
 
 
 class FacesAnswer(BaseModel):
-    model_config = with_example({"faces": [examples.FACE], "cursor": "1536"})
+    model_config = with_example({"faces": [examples.FACE], "cursor": "5b1f0c9e-1536"})
     faces: list[FaceAnswer]
     cursor: str | None
     """pass it on to get the next page; null at the end"""

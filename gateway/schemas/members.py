@@ -87,7 +87,7 @@ class MemberAnswer(CardAnswer):
 
 
 class MembersAnswer(BaseModel):
-    model_config = with_example({"members": [examples.MEMBER_CARD | TIMES], "cursor": "1536"})
+    model_config = with_example({"members": [examples.MEMBER_CARD | TIMES], "cursor": "5b1f0c9e-1536"})
     members: list[MemberAnswer]
     cursor: str | None
     """pass it on to get the next page; null at the end"""

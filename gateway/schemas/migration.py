@@ -48,7 +48,7 @@ class MigrationAnswer(BaseModel):
             "sightings_waiting": 0,
             "without_thumbnail_count": 240,
             "without_thumbnail": [MISSING],
-            "cursor": "96",
+            "cursor": "5b1f0c9e-96",
         }
     )
     store: str
@@ -74,7 +74,7 @@ class MigrationAnswer(BaseModel):
     """for the next page of them; null at the end"""
 
     @classmethod
-    def of(cls, progress: Progress, missing: Sequence[Missing], following: int) -> MigrationAnswer:
+    def of(cls, progress: Progress, missing: Sequence[Missing], following: str | None) -> MigrationAnswer:
         counts = progress.counts
         return cls(
             store=progress.store.store,
@@ -89,5 +89,5 @@ class MigrationAnswer(BaseModel):
             without_thumbnail=[
                 MissingAnswer(face_id=one.face_id, kind=one.kind, member_id=one.member_id) for one in missing
             ],
-            cursor=str(following) if following else None,
+            cursor=following,
         )

@@ -11,6 +11,7 @@ from common import keys
 from common.errors import MemberFull, UnknownMember
 from common.limits import MAX_MEMBER_FACES
 from common.members import MemberBook, MemberCard, Profile
+from common.scan import START
 
 ADA = Profile(MemberCard("c-1", "Ada Lovelace", "gold", "crm-7", {"language": "en"}), 1.0, 1.0)
 FACE = ("A", "x")
@@ -34,8 +35,9 @@ async def test_every_member_is_on_one_of_the_pages(book: MemberBook) -> None:
     for n in range(300):
         await book.put(Profile(MemberCard(f"c-{n}", "Ada"), 1.0, 1.0))
     seen: set[str] = set()
-    cursor, pages = 0, 0
-    while cursor or not pages:
+    cursor: str | None = START
+    pages = 0
+    while cursor is not None:
         cursor, page = await book.page(cursor, 20)
         seen |= page.keys()
         pages += 1

@@ -348,6 +348,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any], int, str, str | None]] = {
     "wait": ("POST", ENROL + "?wait=forever", embeddings(GOOD), 422, "INVALID_REQUEST", "wait"),
     "page size": ("GET", ENROL + "?limit=1001", {}, 422, "INVALID_REQUEST", "limit"),
     "cursor beyond Redis's": ("GET", ENROL + "?cursor=" + "9" * 20, {}, 422, "INVALID_REQUEST", "cursor"),
+    "cursor of half a process": ("GET", ENROL + "?cursor=5b1f-1", {}, 422, "INVALID_REQUEST", "cursor"),
+    "cursor without a place": ("GET", ENROL + "?cursor=5b1f0c9e-", {}, 422, "INVALID_REQUEST", "cursor"),
     "cursor": ("GET", ENROL + "?cursor=x", {}, 422, "INVALID_REQUEST", "cursor"),
     "verify one": ("POST", "/v1/verify", embeddings(GOOD), 422, "INVALID_REQUEST", "image"),
     "verify three": ("POST", "/v1/verify", embeddings(GOOD * 3), 422, "INVALID_REQUEST", "embeddings"),

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from common import keys
 from common.pending import Waiting
+from common.scan import START
 from common.types import Kind, Vectors
 from gateway.resolver import Resolver
 from tests.gateway.in_process import Cluster, cluster, unit
@@ -243,7 +244,7 @@ async def test_visits_that_begin_together_each_bring_their_template(running: Clu
     for minutes, score in ((300, 0.999), (100, 0.97)):
         await asyncio.gather(*(sight(running, "AB"[one % 2], near(unit(one), score), minutes) for one in people))
         await running.services.sighter.settled()
-    faces = [face for store in "AB" for face in (await running.services.ledger.page(store, 0, 100))[1].values()]
+    faces = [face for store in "AB" for face in (await running.services.ledger.page(store, START, 100))[1].values()]
     assert [face.templates for face in faces] == [2] * len(people)
 
 

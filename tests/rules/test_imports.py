@@ -15,12 +15,13 @@ MAY_IMPORT = {
 }
 OWNERS = {
     "faiss": ("shard/products.py", "shard/recipe.py"),
-    # The first eight, and the embedded server's, talk to Redis. The others are handed the client and hand it on.
+    # The last six are handed the client and hand it on. The others talk to Redis.
     "redis": (
         "common/truth.py",
         "common/joined.py",
         "common/hints.py",
         "common/ledger.py",
+        "common/scan.py",
         "common/feed.py",
         "common/cluster_map.py",
         "common/durability.py",
