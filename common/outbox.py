@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -33,6 +34,7 @@ class DeadLetter:
 class Outbox:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._move = redis.register_script((Path(__file__).parent / "outbox_move.lua").read_text())
 
     async def begin(self) -> None:
         """Note when the webhook was first used: what happened before is history, and is not told."""
@@ -52,8 +54,10 @@ class Outbox:
         return {store: (at or since or START.encode()).decode() for store, at in zip(stores, found, strict=True)}
 
     async def move(self, store: str, event_id: str) -> None:
+        """Note that the receiver was told the event, whose id is "ms-n". Never back, whoever comes late; nothing is
+        noted at a store that is gone."""
         with truth(outcome="unknown"):
-            await self._redis.set(keys.webhook_cursor(store), event_id)
+            await self._move(keys=[keys.incarnation(store), keys.webhook_cursor(store)], args=[event_id])
 
     async def bury(self, store: str, event_id: str, error: str) -> None:
         letter: Any = {"s": store, "e": event_id, "r": error}

@@ -6,9 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from common import keys
+from common.cluster_map import ClusterMap
 from common.events import Events, order
 from common.outbox import Outbox
-from tests.gateway.checkout import announce
+from tests.gateway.checkout import announce, open_store
 
 
 def test_ids_are_compared_as_numbers_not_as_text() -> None:
@@ -76,8 +77,25 @@ async def test_the_webhook_tells_nothing_of_before_it_was_set_and_everything_sin
     cursors = await outbox.cursors(["old", "new"])
     assert order("1-0") < order(cursors["old"])
     assert order(cursors["new"]) < order(since)
+    await open_store(redis, "new")
     await outbox.move("new", since)
     assert (await outbox.cursors(["new"])) == {"new": since}
+
+
+@pytest.mark.parametrize(("told", "late"), [("10-2", "9-3"), ("5-10", "5-9"), ("5-10", "5-10"), ("1000-0", "999-7")])
+async def test_the_webhook_never_goes_back(redis: Redis, told: str, late: str) -> None:
+    outbox = Outbox(redis)
+    await open_store(redis, "A")
+    for event_id in (late, told, late):
+        await outbox.move("A", event_id)
+    assert await outbox.cursors(["A"]) == {"A": told}
+
+
+async def test_nothing_is_noted_at_a_store_that_is_gone(redis: Redis) -> None:
+    store = await open_store(redis, "A")
+    await ClusterMap(redis).delete(store)
+    await Outbox(redis).move("A", "5-0")
+    assert await redis.keys("fg:{A}:*") == []
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -198,6 +198,45 @@ async def test_who_takes_over_goes_on_after_the_last_event_that_was_taken(redis:
     assert list(dict.fromkeys(shop.ids())) == ids  # one that was under way may come twice
 
 
+async def test_a_former_leader_that_was_held_up_does_not_have_its_successors_tell_old_events_again(
+    redis: Redis, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_store(redis)
+    await Outbox(redis).begin()
+    leads, goes_on = dict.fromkeys("abc", False), asyncio.Semaphore(0)
+
+    async def position() -> str:
+        return (await Outbox(redis).cursors(["A"]))["A"]
+
+    async with (
+        posting(redis, shop.url, leading=lambda: leads["a"]) as former,
+        posting(redis, shop.url, leading=lambda: leads["b"]),
+        posting(redis, shop.url, leading=lambda: leads["c"]),
+    ):
+        post = former._receiver_there().post
+
+        async def held_up(message: str, body: bytes) -> str:
+            await goes_on.acquire()
+            return await post(message, body)
+
+        monkeypatch.setattr(former._receiver, "post", held_up)
+        leads["a"] = True
+        ids = [await announce(redis, "A")]
+        await eventually(lambda: former._lanes)
+        leads["b"] = True  # and the former does not know yet
+        ids += [await announce(redis, "A") for _ in range(3)]
+        async with asyncio.timeout(30):
+            while await position() != ids[-1]:
+                await asyncio.sleep(0.01)
+        goes_on.release()
+        await eventually(lambda: former._cursors["A"] == ids[0])
+        assert await position() == ids[-1]
+        leads |= {"a": False, "b": False, "c": True}
+        last = await announce(redis, "A")
+        await eventually(lambda: last in shop.ids())
+    assert shop.ids() == [*ids, ids[0], last]
+
+
 async def test_an_outage_of_redis_skips_no_event(tmp_path: Path, shop: Shop) -> None:
     port = free_port()
     server = start_embedded_redis(tmp_path, port)
