@@ -114,6 +114,7 @@ class Visits:
         here = Path(__file__).parent
         self._sight = redis.register_script((here / "sight.lua").read_text())
         self._rekey = redis.register_script((here / "rekey.lua").read_text())
+        self._rejected = redis.register_script((here / "rejected.lua").read_text())
 
     async def record(self, seen: Seen) -> Recorded | None:
         """Count the sighting; None if the face is gone, or what this settles waits no more: nothing is changed then.
@@ -153,7 +154,7 @@ class Visits:
         if answer[0] == b"WAIT":
             raise SightingsWaiting(f"Earlier sightings at {name} still wait for shards.", field="store")
         if answer[0] == b"GONE" and at.store == seen.store.store:
-            raise UnknownStore(f"Store {name} does not exist any more.", field="store")
+            raise _gone(name)
         return answer if answer[0] == b"OK" else None
 
     async def intervals(self, store: str, dates: Sequence[str]) -> dict[str, list[Interval]]:
@@ -223,17 +224,27 @@ class Visits:
                 args=[old, new, window_ms(store), keys.visits(store.store, "")],
             )
 
-    async def rejected(self, store: str, at_ms: int, reasons: Iterable[str], mark: str) -> None:
-        """Count a face that was too poor to be told apart, under each reason; once for each `mark`."""
+    async def rejected(self, store: StoreConfig, at_ms: int, reasons: Iterable[str], mark: str) -> None:
+        """Count a face that was too poor to be told apart, under each reason; once for each `mark`. Raises UnknownStore
+        if the store is gone, TruthUnavailable."""
         hour = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H")
         with truth(outcome="unknown"):
-            await self._redis.hset(keys.rejections(store), mapping={f"{hour} {reason} {mark}": 1 for reason in reasons})
+            answer: bytes = await self._rejected(
+                keys=[keys.incarnation(store.store), keys.rejections(store.store)],
+                args=[creation(store.incarnation), *(f"{hour} {reason} {mark}" for reason in reasons)],
+            )
+        if answer == b"GONE":
+            raise _gone(store.store)
 
     async def rejections(self, store: str) -> dict[str, int]:
         """Counts by "<UTC hour> <reason>", for example "2026-11-20T14 BLURRED"."""
         with truth():
             found: Any = await self._redis.hkeys(keys.rejections(store))
         return Counter(field.decode().rpartition(" ")[0] for field in found)
+
+
+def _gone(store: str) -> UnknownStore:
+    return UnknownStore(f"Store {store} does not exist any more.", field="store")
 
 
 def _recorded(answer: list[Any] | None) -> Recorded | None:

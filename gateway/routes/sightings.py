@@ -147,6 +147,6 @@ async def _count(
     for rejected in picture.rejected:
         place = rejected.place
         mark = f"{fields.camera or ''}/{fields.track or place.photo}/{sighting.at_ms}/{rejected.mark}"
-        await found.visits.rejected(sighting.store.store, sighting.at_ms, rejected.reasons, mark)
+        await found.visits.rejected(sighting.store, sighting.at_ms, rejected.reasons, mark)
         answers.append(rejected_of(rejected.reasons, place))
     return answers

@@ -13,7 +13,7 @@ from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import UnknownStore
 from common.intervals import DAY_MS, merge
-from common.ledger import Delete, Ledger, Put
+from common.ledger import Delete, Ledger, Put, creation
 from common.records import FaceRecord, pack_vectors
 from common.types import DLIB_SPACE, Kind
 from common.visits import Recorded, Seen, Visits, home_of, person_of, utc_date, window_ms
@@ -166,10 +166,27 @@ async def test_a_face_seen_in_between_is_not_erased(redis: Redis) -> None:
 
 
 async def test_a_rejected_face_sent_twice_counts_once(redis: Redis) -> None:
+    store = await store_with_face(redis, "A")
     for mark in ("one", "one", "two"):
-        await Visits(redis).rejected("A", NOON, ["BLURRED", "DARK"], mark)
+        await Visits(redis).rejected(store, NOON, ["BLURRED", "DARK"], mark)
     hour = f"{utc_date(NOON)}T12"
     assert await Visits(redis).rejections("A") == {f"{hour} BLURRED": 2, f"{hour} DARK": 2}
+
+
+async def test_a_face_rejected_at_a_store_that_is_gone_is_counted_nowhere(redis: Redis) -> None:
+    store = await store_with_face(redis, "A")
+    await ClusterMap(redis).delete(store)
+    with pytest.raises(UnknownStore):
+        await Visits(redis).rejected(store, NOON, ["BLURRED"], "one")
+    assert await redis.keys("*{A}*") == []
+    again = await store_with_face(redis, "A")
+    with pytest.raises(UnknownStore):
+        await Visits(redis).rejected(store, NOON, ["BLURRED"], "one")
+    assert await Visits(redis).rejections("A") == {}
+    flipped = f"{creation(again.incarnation)}another-space"
+    await redis.set(keys.incarnation("A"), flipped)
+    await Visits(redis).rejected(again, NOON, ["BLURRED"], "one")
+    assert await Visits(redis).rejections("A") == {f"{utc_date(NOON)}T12 BLURRED": 1}
 
 
 async def test_deleting_a_store_leaves_nothing_of_its_visits(redis: Redis) -> None:

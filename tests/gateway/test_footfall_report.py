@@ -193,7 +193,7 @@ async def test_sightings_that_wait_and_faces_that_were_rejected_are_told_with_th
     for at in (NINE - DAY_MS, NINE + MINUTE, NINE + 20 * MINUTE):
         await world.pending.add(world.stores["A"], Waiting(ROW[0], at))
     for at, mark in ((NINE, "1"), (NINE + MINUTE, "2"), (NINE + 3 * 60 * MINUTE, "3"), (NINE + DAY_MS, "4")):
-        await world.visits.rejected("A", at, ["BLURRED"], mark)
+        await world.visits.rejected(world.stores["A"], at, ["BLURRED"], mark)
     (row,) = (await world.report(*DAY, store="A")).stores
     assert row.rejected == {"BLURRED": 3}
     assert (row.provisional.pending, row.provisional.pv, row.provisional.uv) == (2, (0, 4), (1, 3))

@@ -22,6 +22,9 @@ from common.types import Vectors
 from common.visits import Recorded, Seen, Visits
 from gateway.deadline import Deadline
 from gateway.look import Frame, Look, Looker, Sighting
+from gateway.pictures import Picture, Place, Rejected
+from gateway.quality import Reason
+from gateway.routes import sightings
 from gateway.sight import Outcome
 from tests.gateway.in_process import Cluster, cluster, unit
 from tests.gateway.test_sight import NOW, faces_of, near, sight, until_served, until_settled
@@ -57,6 +60,23 @@ async def test_somebody_behind_all_the_faces_of_a_member_in_the_same_picture_is_
     await running.enrol("A", near(sister, 0.965, 78), face_id="eve")
     one, other = await sight(running, "A", np.concatenate([ada, sister]))
     assert (one["member_id"], other["face_id"]) == ("c-1", "eve")
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_face_too_poor_at_a_store_that_is_deleted_meanwhile_is_counted_nowhere(
+    running: Cluster, redis: Redis, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    async def deleted_while_encoding(*_: object, **__: object) -> list[Picture]:
+        assert (await running.http.delete("/v1/stores/A?force=true")).is_success
+        if again:
+            await running.create("A")
+        return [Picture(unit(1)[:0], [], [Rejected(Place(0), (Reason.BLURRED,), "mark")])]
+
+    monkeypatch.setattr(sightings, "of_photos", deleted_while_encoding)
+    response = await running.http.post("/v1/stores/A/sightings", files={"image": ("a.jpg", b"a photo")})
+    assert (response.status_code, response.json()["code"]) == (404, "UNKNOWN_STORE")
+    assert await Visits(redis).rejections("A") == {}
+    assert await redis.keys("fg:{A}*") == ([b"fg:{A}:incarnation"] if again else [])
 
 
 async def test_a_store_deleted_meanwhile_leaves_nothing_behind(
