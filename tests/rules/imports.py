@@ -73,5 +73,12 @@ def reads_of_environment(path: str, source: str, readers: tuple[str, ...]) -> li
     return [f"{path}:{line}: only settings read the environment" for line in sorted({*used, *taken})]
 
 
+def scans_of_redis(path: str, source: str, scanner: str) -> list[str]:
+    """Calls of redis-py's scanning methods anywhere but in the scanner."""
+    scans = {f"{kind}scan{form}" for kind in ("", "h", "s", "z") for form in ("", "_iter")}
+    called = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute) and node.attr in scans)
+    return [f"{path}:{node.lineno}: only {scanner} scans" for node in called if path != scanner]
+
+
 def _matches(path: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatch(path, glob) for glob in globs)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.rules.files import CODE, modules
-from tests.rules.imports import against_direction, against_ownership, imports_of, reads_of_environment
+from tests.rules.imports import (
+    against_direction,
+    against_ownership,
+    imports_of,
+    reads_of_environment,
+    scans_of_redis,
+)
 
 MAY_IMPORT = {
     "common": frozenset[str](),
@@ -161,3 +167,14 @@ def test_only_settings_and_starters_read_the_environment(code: dict[str, str]) -
 def test_a_read_of_the_environment_is_found(source: str) -> None:
     assert reads_of_environment("gateway/app.py", source, ENVIRONMENT_READERS) != []
     assert reads_of_environment("gateway/__main__.py", source, ENVIRONMENT_READERS) == []
+
+
+def test_only_one_module_scans_redis(code: dict[str, str]) -> None:
+    """Redis's own cursor means nothing to a server that was started again; that module knows."""
+    assert [line for path, source in code.items() for line in scans_of_redis(path, source, "common/scan.py")] == []
+
+
+@pytest.mark.parametrize("call", ["redis.hscan(key)", "self._redis.sscan_iter(key)", "pipe.scan(0)", "pipe.zscan(key)"])
+def test_a_scan_is_found(call: str) -> None:
+    assert len(scans_of_redis("common/a.py", call, "common/scan.py")) == 1
+    assert scans_of_redis("common/scan.py", call, "common/scan.py") == []

@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from deploy.cli.app import app
 from deploy.client import face_files
-from deploy.client.bulk import few_at_once
+from deploy.client.bulk import exported, few_at_once
 from deploy.client.face_files import Package, read_faces
 from deploy.client.face_writers import writing
 from deploy.client.http import Client, ClientError
 from deploy.local.cluster import LocalCluster
 from deploy.local.embedded_redis import free_port
+from tests.deploy.client.faults import client_of
 from tests.gateway.in_process import unit
 
 pytestmark = pytest.mark.cluster
@@ -349,3 +350,19 @@ def test_what_was_sent_before_a_row_that_cannot_be_read_is_told() -> None:
     with pytest.raises(ClientError, match="a bad row"):
         told.extend(few_at_once(lambda task: task, tasks(), 3))
     assert sorted(told) == [0, 1]
+
+
+def test_a_face_that_comes_again_is_exported_once() -> None:
+    """As where Redis is started again between two pages, and the list begins anew."""
+    pages = {
+        "0": (b'{"face_id": "a", "n": 1}\n{"face_id": "b", "n": 1}\n', "5b1f0c9e-7"),
+        "5b1f0c9e-7": (b'{"face_id": "b", "n": 1}\n{"face_id": "a", "n": 1}\n', "0e2d4c6a-9"),
+        "0e2d4c6a-9": (b'{"face_id": "a", "n": 1}\n{"face_id": "c", "n": 1}\n', ""),
+    }
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        content, following = pages[request.url.params["cursor"]]
+        return httpx.Response(200, content=content, headers={"Facegrid-Cursor": following} if following else {})
+
+    found = [json.loads(line)["face_id"] for lines in exported(client_of(handler), "A") for line in lines]
+    assert found == ["a", "b", "c"]
