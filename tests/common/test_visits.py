@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from common import keys
 from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import UnknownStore
+from common.incarnations import creation
 from common.intervals import DAY_MS, merge
-from common.ledger import Delete, Ledger, Put, creation
+from common.ledger import Delete, Ledger, Put
 from common.records import FaceRecord, pack_vectors
 from common.types import DLIB_SPACE, Kind
 from common.visits import Recorded, Seen, Visits, home_of, person_of, utc_date, window_ms
