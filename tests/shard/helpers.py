@@ -17,6 +17,7 @@ from common.cluster_map import ClusterMap, StoreConfig
 from common.errors import TruthUnavailable
 from common.ledger import Delete, Ledger, Put
 from common.records import FaceRecord, pack_vectors
+from common.rekeys import Rekeys
 from common.settings import ShardSettings
 from common.truth import connect
 from common.types import DLIB_SPACE, VISITOR, Candidate, KnownAs, Vectors
@@ -77,11 +78,12 @@ class Writer:
         return (await self._ledger.commit(config.store, config.incarnation, puts=puts)).version
 
     async def delete(self, config: StoreConfig, face_ids: Iterable[str]) -> int:
-        return (
-            await self._ledger.commit(
-                config.store, config.incarnation, deletes=[Delete(face_id) for face_id in face_ids]
-            )
-        ).version
+        deletes = [Delete(face_id) for face_id in face_ids]
+        done = await self._ledger.commit(config.store, config.incarnation, deletes=deletes)
+        rekeys = Rekeys(self.redis)
+        for job in await rekeys.jobs_of(config.store, [delete.face_id for delete in deletes]):
+            await rekeys.done(job)  # they were seen nowhere
+        return done.version
 
     @property
     def _ledger(self) -> Ledger:
