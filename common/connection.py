@@ -1,21 +1,17 @@
-"""A client's connection: uvicorn's, but for hot requests (`common/direct`), which are answered without a detour."""
+"""A client's connection: uvicorn's, with bounds (`common/bounded`), but for hot requests (`common/direct`), which are
+answered without a detour."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, cast
 
 from starlette.types import Message, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from common.bounded import BoundedConnection
 from common.direct import Direct
-
-MAX_HEAD_BYTES = 64_000
-"""of a request, before its body; uvicorn would collect headers without end, and before any key is checked"""
 
 
 class HotCycle:
@@ -33,6 +29,7 @@ class HotCycle:
         self.more_body = True
         self.keep_alive = True
         self.disconnected = False
+        self.response_started = False
         self.response_complete = False
 
     @property
@@ -77,9 +74,7 @@ class HotCycle:
         return {"type": "http.disconnect"}
 
 
-class Connection(HttpToolsProtocol):
-    """Refuses, besides, a request whose head goes on for more than the limit after what its first packet brought."""
-
+class Connection(BoundedConnection):
     def __init__(
         self,
         config: Config,
@@ -89,35 +84,16 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._direct: Direct | None = getattr(getattr(config.app, "state", None), "direct", None)
-        self._in_head = False
-        self._head_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        went_on = self._in_head
-        super().data_received(data)
-        if went_on and self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response(f"The headers may have at most {MAX_HEAD_BYTES} bytes.")
-
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         direct, scope = self._direct, cast(Scope, self.scope)
         if direct is None or not self._is_plain() or not direct.takes(self.parser.get_method(), self.url, scope):
             super().on_headers_complete()
             return
+        self._in_head = False
         hot = HotCycle(self, direct, scope)
-        self.cycle = cast(Any, hot)
+        self.cycle = self._running = cast(Any, hot)
         self.tasks.add(self.loop.create_task(hot.run()))  # which uvicorn waits for when it stops
-
-    @property
-    def is_free(self) -> bool:
-        """No answer is still to be made, or to be read by the client."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def _is_plain(self) -> bool:
         """Whether nothing has to be minded but the request itself."""
@@ -129,15 +105,3 @@ class Connection(HttpToolsProtocol):
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
         )
-
-    def head(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-        """Of an answer. Raises ValueError for a value that would end its line."""
-        lines = [_line(name, value) for name, value in (*self.server_state.default_headers, *headers)]
-        return b"".join([STATUS_LINE[status], *lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n"])
-
-
-@lru_cache(maxsize=1024)
-def _line(name: bytes, value: bytes) -> bytes:
-    if HEADER_VALUE_RE.search(value):
-        raise ValueError("a control character in a header")
-    return b"%b: %b\r\n" % (name, value)

@@ -8,6 +8,7 @@ FacegridError                       500 INTERNAL
 │   ├── WrongHash                   500 WRONG_HASH
 │   └── BrokenModel                 500 BROKEN_MODEL
 ├── InvalidRequest                  422 INVALID_REQUEST
+│   ├── MalformedRequest            400 MALFORMED_REQUEST
 │   ├── MalformedBody               400 MALFORMED_BODY
 │   ├── UnsupportedMediaType        415 UNSUPPORTED_MEDIA_TYPE
 │   ├── BodyTooLarge                413 BODY_TOO_LARGE
@@ -140,6 +141,10 @@ class BrokenModel(InvalidManifest):
 
 class InvalidRequest(FacegridError):
     status, code, title = 422, "INVALID_REQUEST", "The request is not valid"
+
+
+class MalformedRequest(InvalidRequest):
+    status, code, title = 400, "MALFORMED_REQUEST", "The request could not be read"
 
 
 class MalformedBody(InvalidRequest):

@@ -34,25 +34,13 @@ class CallProtocol(Connection):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._calls: ShortCalls = config.app.state.short_calls  # type: ignore[union-attr]  # the app itself, no name
-        self._in_message = False
-        """the parser has begun with a message, and not come to its end"""
         self._collected = b""
         """of a call whose body is still to come"""
-        self._answered_at = 0.0
-
-    def on_message_begin(self) -> None:
-        self._in_message = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self._collected:
-            data, self._collected = self._collected + data, b""
-        if not (self._rests and self._is_answered(data)):
-            super().data_received(data)
+        begun, self._collected = self._collected, b""
+        if not (self._rests and self._is_answered(begun + data, is_new=not begun)):
+            super().data_received(begun + data)
 
     def shutdown(self) -> None:
         if self._collected:  # uvicorn knows how to wait for the rest of it
@@ -60,28 +48,21 @@ class CallProtocol(Connection):
             super().data_received(data)
         super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """As uvicorn's, but that an answer given here moves the time instead of setting another timer."""
-        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
-        else:
-            super().timeout_keep_alive_handler()
-
     @property
     def _rests(self) -> bool:
         """Nothing is being read, answered or left to be sent."""
         return not self._in_message and self.is_free and not self.transport.is_closing()
 
-    def _is_answered(self, data: bytes) -> bool:
+    def _is_answered(self, data: bytes, *, is_new: bool) -> bool:
         """Whether it is the business of this class: a short call, answered now or once the rest of it is there."""
         extent = self._calls.extent(data)
         if extent is None or len(data) > extent[1]:
             return False
         start, end = extent
         if len(data) < end:
-            self._unset_keepalive_if_required()
             self._collected = data
+            if is_new:
+                self._await_head()
             return True
         answer = self._calls.answer(data[start:])
         if answer is None:
@@ -94,8 +75,4 @@ class CallProtocol(Connection):
         headers = [(b"content-length", b"%d" % len(answer)), (b"content-type", wire.CONTENT_TYPE.encode())]
         self.transport.write(self.head(200, headers, keep_alive=True) + answer)
         self.server_state.total_requests += 1
-        self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._until = self.loop.time() + self.timeout_keep_alive

@@ -14,11 +14,17 @@ from common.connection import Connection
 
 
 @contextlib.asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[int]:
-    """Its port. The lifespan is the caller's to enter."""
+async def listening(app: ASGIApp, connections: list[Connection] | None = None) -> AsyncIterator[int]:
+    """Its port. The lifespan is the caller's to enter. Who connects is added to `connections`."""
     config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
     config.load()
     state, loop = ServerState(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(config, state, {}, loop), "127.0.0.1", 0)
+    made = [] if connections is None else connections
+
+    def connected() -> Connection:
+        made.append(Connection(config, state, {}, loop))
+        return made[-1]
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from common.connection import MAX_HEAD_BYTES
+from common.bounded import MAX_HEAD_BYTES
 from common.direct import MOST_BYTES, Direct, PlainRoute
 from common.drain import Drain, LastAnswers
 from common.errors import MalformedBody

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from common import wire
+from common import bounded, wire
 from common.direct import Direct
 from common.settings import ShardSettings
 from common.types import DLIB_SPACE
@@ -371,12 +371,27 @@ async def test_a_connection_is_closed_once_it_has_rested_long_enough(one: Served
     raw = request(wire.pack_call(call(one)))
     async with one.peer() as peer:
         await peer.ask(raw)
-        (connection,), loop = one.connections, asyncio.get_running_loop()
-        connection.timeout_keep_alive = 0.5  # type: ignore[assignment]  # whole seconds elsewhere
-        connection.timeout_keep_alive_handler()
-        for _ in range(8):
-            await asyncio.sleep(0.1)
-            await peer.ask(raw)
-        started = loop.time()
+        (connection,) = one.connections
+        connection._until = 0.0
+        await peer.ask(raw)  # which moves the time
+        connection._look()
+        await peer.ask(raw)
+        connection.timeout_keep_alive = 0
+        await peer.ask(raw)
+        connection._look()
         assert await peer.is_closed()
-        assert loop.time() - started > 0.3
+
+
+async def test_half_a_call_has_as_long_as_a_head_and_not_longer_for_every_byte(
+    one: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = request(wire.pack_call(call(one)))
+    async with one.peer() as peer:
+        await peer.ask(raw)
+        one.connections[0].timeout_keep_alive = 1000
+        monkeypatch.setattr(bounded, "HEAD_S", 0.2)
+        closed = asyncio.create_task(peer.is_closed())
+        peer.writer.write(raw[:-300])
+        while not closed.done():
+            peer.writer.write(b"x")
+            await asyncio.sleep(0.01)
