@@ -38,6 +38,8 @@ PROBLEM = "application/problem+json"
 LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern", "expected")
 """what pydantic calls the bounds that it tells"""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+FETCH = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest")
+"""what browsers say of a request's origin and purpose, and no page can change"""
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """of the framework's own, which would tell paths and what was wrong with a request, and looks for somebody to tell
@@ -208,34 +210,49 @@ class WithoutKey:
         return any([hmac.compare_digest(key, known) for key, known in pairs])  # noqa: C419  # constant time
 
 
-def of_a_web_site(scope: Scope) -> FacegridError | None:
+class OfAWebSite:
     """A refusal, where no key is asked for: of all but programs on this machine and the service's own pages.
 
     A browser sends any site's form, with a photo in it, to 127.0.0.1, and a site whose name is pointed here (DNS
     rebinding) may read the answers. Browsers tell both: `Host` is the name they called, `Origin` the page that sent.
+    They leave `Origin` out where a page only shows something (an image, a frame, a script), but `Sec-Fetch-Site` says
+    then that it is another's. Who follows a link to here is let in: no other page can read what fills the window.
     """
-    host = origin = None
-    twice = False
-    for name, value in scope["headers"]:
-        if name == b"host":
-            twice, host = twice or host is not None, value
-        elif name == b"origin":
-            twice, origin = twice or origin is not None, value
-    if not twice and not _is_foreign(host, origin):
-        return None
-    return Unauthorized(
-        "Without FACEGRID_API_KEYS only 127.0.0.1 and localhost are answered, and no page of another origin."
-    )
+
+    def __init__(self, url: str = "") -> None:
+        """`url`: where the service may be called besides this machine's own names."""
+        self._name = urlsplit(url).hostname
+
+    def __call__(self, scope: Scope) -> FacegridError | None:
+        host = origin = None
+        twice = False
+        told = None
+        for name, value in scope["headers"]:
+            if name == b"host":
+                twice, host = twice or host is not None, value
+            elif name == b"origin":
+                twice, origin = twice or origin is not None, value
+            elif name in FETCH:
+                told = {**(told or {}), name: value}
+        if not twice and not _is_foreign(host, origin, self._name) and (told is None or not _is_shown_elsewhere(told)):
+            return None
+        return Unauthorized("Without a key only programs on this machine are answered, and no page of another origin.")
 
 
 @lru_cache(maxsize=256)  # the same few again and again
-def _is_foreign(called: bytes | None, page: bytes | None) -> bool:
+def _is_foreign(called: bytes | None, page: bytes | None, own: str | None) -> bool:
     try:
         host = urlsplit("//" + ("localhost" if called is None else called.decode("latin-1")))
         origin = host if page is None else urlsplit(page.decode("latin-1"))
-        return origin.netloc != host.netloc or not is_loopback(host.hostname or "")
+        name = host.hostname or ""
+        return origin.netloc != host.netloc or not (is_loopback(name) or name == own)
     except ValueError:
         return True
+
+
+def _is_shown_elsewhere(told: Mapping[bytes, bytes]) -> bool:
+    site, *window = (told.get(name, b"") for name in FETCH)
+    return site in {b"cross-site", b"same-site"} and window != [b"navigate", b"document"]
 
 
 def _digest(key: bytes) -> bytes:

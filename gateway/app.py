@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 
 from common.direct import Direct
 from common.drain import Drain, LastAnswers
-from common.http import NO_TELEMETRY, Admission, BodyLimit, WithoutKey, install_problems, of_a_web_site
+from common.http import NO_TELEMETRY, Admission, BodyLimit, OfAWebSite, WithoutKey, install_problems
 from common.settings import GatewaySettings
 from gateway.routes import (
     batch,
@@ -98,6 +98,8 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
         version=version("facegrid"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        redirect_slashes=False,  # to http:// and to whatever host a request names; a path is there or it is not
+        docs_url=None,  # below
         redoc_url=None,
         webhooks=webhooks.described,
         telemetry=NO_TELEMETRY,
@@ -105,8 +107,9 @@ def create_app(settings: GatewaySettings, redis: Redis, transport: Transport | N
     install_problems(app)
     for routes in ROUTES:
         app.include_router(routes.router)
+    app.add_route("/docs", docs.shown(app), include_in_schema=False)
     _document(app, keyed=bool(settings.keys))
-    refusal = WithoutKey(settings.keys) if settings.keys else of_a_web_site
+    refusal = WithoutKey(settings.keys) if settings.keys else OfAWebSite()
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(Admission, refusal=refusal)
     app.add_middleware(LastAnswers, drain=drain)

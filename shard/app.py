@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from common.direct import Direct
 from common.drain import LastAnswers
-from common.http import NO_TELEMETRY, Admission, BodyLimit, WithoutKey, install_problems
+from common.http import NO_TELEMETRY, Admission, BodyLimit, OfAWebSite, WithoutKey, install_problems
 from common.settings import ShardSettings
 from shard.replica import Replica
 from shard.routes import calls, router
@@ -31,6 +31,7 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
 
     app = FastAPI(
         title="Facegrid shard",
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -40,7 +41,7 @@ def create_app(settings: ShardSettings, redis: Redis) -> FastAPI:
     install_problems(app)
     app.include_router(router)
     app.include_router(calls)
-    refusal = WithoutKey([settings.cluster_key] if settings.cluster_key else [])
+    refusal = WithoutKey([settings.cluster_key]) if settings.cluster_key else OfAWebSite(settings.url)
     app.add_middleware(BodyLimit, limit=settings.wire_bytes)
     app.add_middleware(Admission, refusal=refusal)  # innermost first
     app.add_middleware(LastAnswers, drain=replica.drain)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel
 
 from common.errors import (
@@ -48,6 +50,7 @@ NEVER_ANSWERED: tuple[type[FacegridError], ...] = (
 )
 """nor are their subclasses: raised at start or by a command, or dealt with inside a gateway (a search tells of shards'
 faults in its coverage)"""
+UNFRAMED = {"Content-Security-Policy": "frame-ancestors 'none'", "X-Frame-Options": "DENY"}
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemAnswer"}
 
 IMAGE: dict[str, Any] = {
@@ -96,6 +99,17 @@ def complete(page: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
         for operation in path.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 operation["responses"]["422"] = problems(422)[422]
+    return page
+
+
+def shown(app: FastAPI) -> Callable[[Request], Awaitable[Response]]:
+    """The page for people, which no other page may show in a frame: with a click there it writes and erases."""
+
+    async def page(_: Request) -> Response:
+        html = get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+        html.headers.update(UNFRAMED)
+        return html
+
     return page
 
 

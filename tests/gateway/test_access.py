@@ -25,6 +25,16 @@ async def chain(redis_url: str) -> AsyncIterator[Cluster]:
         {"Host": "evil.example"},  # a name that was pointed to 127.0.0.1
         {"Host": "evil.example", "Origin": "http://evil.example"},
         {"Host": "[", "Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},  # <img src=…>
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},  # 127.0.0.1:3000
+        {"Sec-Fetch-Site": "cross-site"},
+        {  # a form
+            "Origin": "null",
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        },
     ],
 )
 async def test_a_web_site_is_refused(chain: Cluster, headers: dict[str, str]) -> None:
@@ -44,6 +54,9 @@ async def test_a_web_site_is_refused(chain: Cluster, headers: dict[str, str]) ->
         {"Host": "localhost:8000"},
         {"Host": "[::1]:8000"},
         {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000"},  # /docs of this gateway
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},  # typed, or a bookmark
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},  # a link
     ],
 )
 async def test_programs_and_the_gateways_own_pages_are_answered(chain: Cluster, headers: dict[str, str]) -> None:
@@ -80,3 +93,18 @@ async def test_keys_are_asked_for_everywhere_but_health_and_docs(redis_url: str)
             {"X-API-Key": "", "Authorization": "Bearer two"},
         ):
             assert (await running.http.get("/v1/stores", headers=headers)).status_code == 200
+
+
+async def test_the_page_for_people_is_shown_in_no_frame(chain: Cluster) -> None:
+    answer = await chain.http.get("/docs")
+    assert "swagger" in answer.text
+    assert '"/openapi.json"' in answer.text.replace("'", '"')
+    assert answer.headers["content-security-policy"] == "frame-ancestors 'none'"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+async def test_a_slash_at_the_end_is_another_path_and_leads_nowhere(chain: Cluster) -> None:
+    for method, path in (("GET", "/v1/stores/"), ("POST", "/v1/stores/A/search/"), ("GET", "/v1/stores/A%0d%0aX:y/")):
+        answer = await chain.http.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+        assert "location" not in answer.headers

@@ -131,7 +131,11 @@ class Running:
 
 def settings_for(redis_url: str, heartbeat_s: float = 0.2, redis_timeout_s: float = 2.0) -> ShardSettings:
     return ShardSettings(
-        redis_url=redis_url, heartbeat_s=heartbeat_s, redis_timeout_s=redis_timeout_s, search_threads=2
+        redis_url=redis_url,
+        advertise_url="http://s1",
+        heartbeat_s=heartbeat_s,
+        redis_timeout_s=redis_timeout_s,
+        search_threads=2,
     )
 
 

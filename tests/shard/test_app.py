@@ -109,6 +109,7 @@ async def test_only_msgpack_is_read(one: Running) -> None:
 async def test_paths_and_methods_that_are_not_there_are_problems(one: Running) -> None:
     assert problem(await one.http.get("/docs"))[:2] == (404, "NOT_FOUND")
     assert problem(await one.http.get("/openapi.json"))[:2] == (404, "NOT_FOUND")
+    assert problem(await one.http.get("/status/"))[:2] == (404, "NOT_FOUND")
     assert problem(await one.http.get("/search"))[:2] == (405, "METHOD_NOT_ALLOWED")
 
 
@@ -138,6 +139,19 @@ async def test_without_the_cluster_key_only_health_is_answered(redis: Redis, red
         one.http.headers["X-API-Key"] = "the-key"
         assert (await one.http.get("/status")).status_code == 200
         assert (await one.search([], ROWS[:1])).searched == {}
+
+
+async def test_without_a_cluster_key_no_web_site_is_answered(one: Running) -> None:
+    for headers in (
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    ):
+        assert problem(await one.http.get("/status", headers=headers))[:2] == (401, "UNAUTHORIZED")
+        call = await one.http.post("/search", content=ormsgpack.packb(CALL), headers=headers)
+        assert problem(call)[:2] == (401, "UNAUTHORIZED")
+    for host in ("s1", "127.0.0.1:8100", "localhost"):  # the first is the name it tells gateways
+        assert (await one.http.get("/status", headers={"Host": host})).status_code == 200
 
 
 async def test_the_status_tells_versions_and_rows_and_no_face(one: Running) -> None:
