@@ -131,11 +131,7 @@ class Running:
 
 def settings_for(redis_url: str, heartbeat_s: float = 0.2, redis_timeout_s: float = 2.0) -> ShardSettings:
     return ShardSettings(
-        redis_url=redis_url,
-        advertise_url="http://s1",
-        heartbeat_s=heartbeat_s,
-        redis_timeout_s=redis_timeout_s,
-        search_threads=2,
+        redis_url=redis_url, heartbeat_s=heartbeat_s, redis_timeout_s=redis_timeout_s, search_threads=2
     )
 
 
@@ -145,7 +141,8 @@ async def running(settings: ShardSettings) -> AsyncIterator[Running]:
     redis = connect(settings.redis_url, settings.redis_timeout_s)
     app = create_app(settings, redis)
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://s1") as http:
+    client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+    async with app.router.lifespan_context(app), client as http:
         yield Running(app.state.replica, http, redis)
     await redis.aclose()
 

@@ -150,8 +150,16 @@ async def test_without_a_cluster_key_no_web_site_is_answered(one: Running) -> No
         assert problem(await one.http.get("/status", headers=headers))[:2] == (401, "UNAUTHORIZED")
         call = await one.http.post("/search", content=ormsgpack.packb(CALL), headers=headers)
         assert problem(call)[:2] == (401, "UNAUTHORIZED")
-    for host in ("s1", "127.0.0.1:8100", "localhost"):  # the first is the name it tells gateways
+    for host in ("127.0.0.1:8100", "localhost"):
         assert (await one.http.get("/status", headers={"Host": host})).status_code == 200
+    assert problem(await one.http.get("/status", headers={"Host": "s1:8100"}))[:2] == (401, "UNAUTHORIZED")
+
+
+async def test_a_shard_is_called_by_the_name_that_it_tells_gateways(redis: Redis, redis_url: str) -> None:
+    assert redis is not None
+    settings = settings_for(redis_url).model_copy(update={"advertise_url": "http://s1:8100"})
+    async with running(settings) as one:
+        assert (await one.http.get("/status", headers={"Host": "s1:8100"})).status_code == 200
 
 
 async def test_the_status_tells_versions_and_rows_and_no_face(one: Running) -> None:

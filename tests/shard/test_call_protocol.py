@@ -130,7 +130,11 @@ def call(one: Served, at: int = 0, *, remaining_ms: int = 5000) -> wire.SearchCa
 
 def request(body: bytes, *headers: str, length: int | None = None, version: str = "1.1", kind: str = "") -> bytes:
     """As gateways write it, but for what is given."""
-    lines = [f"POST /search HTTP/{version}", "Host: s1", f"Content-Length: {len(body) if length is None else length}"]
+    lines = [
+        f"POST /search HTTP/{version}",
+        "Host: localhost",
+        f"Content-Length: {len(body) if length is None else length}",
+    ]
     lines += [f"Content-Type: {kind or wire.CONTENT_TYPE}", *headers]
     return "\r\n".join([*lines, "\r\n"]).encode() + body
 

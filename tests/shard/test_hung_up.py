@@ -21,7 +21,7 @@ SCOPE: Scope = {
     "method": "POST",
     "path": "/search",
     "query_string": b"",
-    "headers": [(b"content-type", wire.CONTENT_TYPE.encode()), (b"host", b"s1")],
+    "headers": [(b"content-type", wire.CONTENT_TYPE.encode()), (b"host", b"localhost")],
 }
 
 
