@@ -241,7 +241,7 @@ async def test_visits_and_members_go_on(chain: Cluster) -> None:
     """Seen before and after within one visit, she was there once, and still is the same person and the same member."""
     await chain.http.put("/v1/members/m-1", json={"display_name": "Ada"})
     await chain.http.put("/v1/members/m-1/faces/A/ada")
-    start = datetime.now(UTC) - timedelta(hours=3)
+    start = datetime.now(UTC).replace(hour=10) - timedelta(days=2)  # visits are kept by date
     await see(chain, unit(1), start)
     await migrate(chain)
     await see(chain, small(1), start + timedelta(minutes=10))
