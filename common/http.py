@@ -198,7 +198,7 @@ class WithoutKey:
         self._open = frozenset(open_paths)
 
     def __call__(self, scope: Scope) -> FacegridError | None:
-        if not self._digests or scope["path"] in self._open or self._has_key(scope):
+        if scope["path"] in self._open or self._has_key(scope):
             return None
         return Unauthorized("Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'.", field="authorization")
 
@@ -226,15 +226,15 @@ class OfAWebSite:
     def __call__(self, scope: Scope) -> FacegridError | None:
         host = origin = None
         twice = False
-        told = None
+        told: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             if name == b"host":
                 twice, host = twice or host is not None, value
             elif name == b"origin":
                 twice, origin = twice or origin is not None, value
             elif name in FETCH:
-                told = {**(told or {}), name: value}
-        if not twice and not _is_foreign(host, origin, self._name) and (told is None or not _is_shown_elsewhere(told)):
+                told[name] = value
+        if not twice and not _is_foreign(host, origin, self._name) and not (told and _is_shown_elsewhere(told)):
             return None
         return Unauthorized("Without a key only programs on this machine are answered, and no page of another origin.")
 

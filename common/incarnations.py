@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from common.errors import FacegridError, SpaceChanging, UnknownStore
-
 CREATION = 8
 
 
@@ -22,10 +20,3 @@ def person_key(store: str, incarnation: str, face_id: str) -> str:
 def anonymous() -> str:
     """A person key that leads to nobody; `commit.lua` makes it `~m…` for a member and `~s…` for staff."""
     return f"~v{secrets.token_hex(8)}"
-
-
-def gone_or_changing(store: str, meant: str, present: str | None) -> FacegridError:
-    """What to tell a writer that meant another incarnation of the store than there is now."""
-    if present is not None and creation(present) == creation(meant):
-        return SpaceChanging(f"Store {store} has changed its embedding space; nothing was changed.", field="store")
-    return UnknownStore(f"Store {store} does not exist any more.", field="store")

@@ -21,8 +21,16 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from common import keys
-from common.errors import ErasureUnfinished, FaceChanged, FacegridError, SightingsWaiting, VersionConflict
-from common.incarnations import anonymous, gone_or_changing, person_key
+from common.errors import (
+    ErasureUnfinished,
+    FaceChanged,
+    FacegridError,
+    SightingsWaiting,
+    SpaceChanging,
+    UnknownStore,
+    VersionConflict,
+)
+from common.incarnations import anonymous, creation, person_key
 from common.records import FaceRecord, templates_beside, templates_of
 from common.scan import hash_page, whole_hash
 from common.truth import truth
@@ -252,7 +260,9 @@ async def gone(redis: Redis, store: str, incarnation: str) -> FacegridError:
     """What to tell a writer that meant another incarnation of the store than there is now."""
     with truth():
         present: Any = await redis.get(keys.incarnation(store))
-    return gone_or_changing(store, incarnation, None if present is None else present.decode())
+    if present is not None and creation(present.decode()) == creation(incarnation):
+        return SpaceChanging(f"Store {store} has changed its embedding space; nothing was changed.", field="store")
+    return UnknownStore(f"Store {store} does not exist any more.", field="store")
 
 
 def _pack_puts(puts: Sequence[Put], now_ms: int) -> bytes:

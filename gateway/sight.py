@@ -149,8 +149,9 @@ class Sighter:
 
     async def _record(self, frame: Frame, candidate: Candidate, event: str) -> Recorded | None:
         sighting, waited = frame.sighting, frame.sighting.waited
-        person = frame.person(candidate)
-        beside = [(one.id, pack(replace(one, others=(*one.others, person)))) for one in sighting.beside]
+        beside = [
+            (one.id, pack(replace(one, others=(*one.others, frame.person(candidate))))) for one in sighting.beside
+        ]
         return await self._kept.visits.record(
             Seen(
                 sighting.store,

@@ -14,6 +14,17 @@ from common.connection import Connection
 
 
 @contextlib.asynccontextmanager
+async def dialled(
+    host: str, port: int, patience_s: float
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection, for as long as that at most."""
+    reader, writer = await asyncio.open_connection(host, port)
+    async with asyncio.timeout(patience_s):
+        yield reader, writer
+    writer.close()
+
+
+@contextlib.asynccontextmanager
 async def listening(app: ASGIApp, connections: list[Connection] | None = None) -> AsyncIterator[int]:
     """Its port. The lifespan is the caller's to enter. Who connects is added to `connections`."""
     config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from common import bounded
 from common.bounded import MAX_HEAD_BYTES, PIECE_BYTES
 from common.connection import Connection
-from tests.sockets import listening
+from tests.sockets import dialled, listening
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST /%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -79,10 +79,8 @@ class Served:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[Peer]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        async with asyncio.timeout(PATIENCE_S):
-            yield Peer(reader, writer)
-        writer.close()
+        async with dialled("127.0.0.1", self.port, PATIENCE_S) as streams:
+            yield Peer(*streams)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from shard.call_protocol import CallProtocol
 from shard.replica import Replica
 from shard.short_calls import LONGEST_BODY
 from tests.shard.helpers import PATIENCE_S, Writer, eventually, settings_for, unit
+from tests.sockets import dialled
 
 ROWS = unit(20)
 KEY = "the-key"
@@ -46,10 +47,8 @@ class Served:
 
     @asynccontextmanager
     async def peer(self) -> AsyncIterator[Peer]:
-        reader, writer = await asyncio.open_connection(*self.address)
-        async with asyncio.timeout(PATIENCE_S):
-            yield Peer(reader, writer)
-        writer.close()
+        async with dialled(*self.address, PATIENCE_S) as streams:
+            yield Peer(*streams)
 
 
 @dataclass(frozen=True)
